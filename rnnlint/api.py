@@ -1,0 +1,103 @@
+"""All that a rule may import.
+
+A rule is one module: its docstring is its documentation, and it holds one
+subclass of `Rule` whose `check` is a query over the `Program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
+from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics.events import (
+    Backward,
+    Clip,
+    Event,
+    Fit,
+    Init,
+    LayerCall,
+    Load,
+    LossComputed,
+    Opaque,
+    OptimizerEvent,
+    Packing,
+    Reading,
+)
+from rnnlint.semantics.program import Program
+from rnnlint.semantics.values import Place, Step
+
+__all__ = [
+    "Applicability",
+    "Backward",
+    "Clip",
+    "Diagnostic",
+    "Event",
+    "Fit",
+    "Fix",
+    "Init",
+    "LayerCall",
+    "Level",
+    "Load",
+    "LossComputed",
+    "Opaque",
+    "OptimizerEvent",
+    "Packing",
+    "Place",
+    "Program",
+    "Reading",
+    "Rule",
+    "Step",
+    "events",
+    "modules",
+    "tensors",
+    "values",
+]
+
+
+class Rule:
+    """A rule: its level, and the query that finds what it is about.
+
+    `code` and `name` come from the module's file: `rnn101_unpacked_padded_input.py`
+    is RNN101, unpacked-padded-input.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    level: ClassVar[Level]
+    fixable: ClassVar[Applicability | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        stem = cls.__module__.rsplit(".", 1)[-1]
+        code, _, name = stem.partition("_")
+        cls.code = code.upper()
+        cls.name = name.replace("_", "-")
+
+    def check(self, program: Program) -> Iterator[Diagnostic]:
+        """Yield what the rule finds in a program."""
+        raise NotImplementedError
+
+    def report(
+        self,
+        program: Program,
+        place: Place,
+        message: str,
+        *,
+        help: str,  # noqa: A002 - the field's name in every report
+        trail: Iterable[Step] = (),
+        level: Level | None = None,
+        fix: Fix | None = None,
+    ) -> Diagnostic:
+        """A diagnostic of this rule at a place of the program."""
+        return Diagnostic(
+            code=self.code,
+            name=self.name,
+            level=level or self.level,
+            message=message,
+            span=program.span(place),
+            help=help,
+            trail=program.trail(trail),
+            fix=fix,
+        )

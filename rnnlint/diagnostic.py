@@ -1,0 +1,126 @@
+"""The values that leave a rule: diagnostics, their places, trails and fixes.
+
+Everything here is an immutable plain value.  The cache stores them, reports
+print them, the editor shows them; none of them knows how it was found.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Level(enum.Enum):
+    """How sure a diagnostic is, and how much it matters."""
+
+    ERROR = "error"
+    """The code raises, or computes something else than it means."""
+    WARNING = "warning"
+    """Strong evidence that training suffers."""
+    ADVICE = "advice"
+    """A practice that the literature recommends and the code lacks."""
+
+    @property
+    def rank(self) -> int:
+        """0 for the most severe level, growing as severity falls."""
+        return _RANKS[self]
+
+
+_RANKS = {Level.ERROR: 0, Level.WARNING: 1, Level.ADVICE: 2}
+
+
+class Location(msgspec.Struct, frozen=True, order=True):
+    """A position in a text: row from 1, column from 1 in code points."""
+
+    row: int
+    column: int
+
+
+class Span(msgspec.Struct, frozen=True, order=True):
+    """A stretch of one file; `end` is the position just behind it.
+
+    `path` is relative to the project root, with forward slashes.  In a notebook
+    `cell` is the number of the code cell from 1, and rows count from its start.
+    """
+
+    path: str
+    location: Location
+    end_location: Location
+    cell: int | None = None
+
+
+class TrailStep(msgspec.Struct, frozen=True):
+    """One place that helps to prove a diagnostic, and what it proves."""
+
+    span: Span
+    message: str
+
+
+class Applicability(enum.Enum):
+    """Whether a fix may be applied without a look."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+
+
+class Edit(msgspec.Struct, frozen=True, order=True):
+    """Replace the code points `start` to `end` of the source at `path`."""
+
+    path: str
+    start: int
+    end: int
+    replacement: str
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """A repair: what it does, in the imperative, and its edits."""
+
+    message: str
+    applicability: Applicability
+    edits: tuple[Edit, ...]
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """What a rule found at one place, with its evidence and its remedy.
+
+    `message` says what is wrong in one sentence without a full stop, `help` what
+    to do about it, and `trail` lists the places that prove it, in the order in
+    which the data reaches them.
+    """
+
+    code: str
+    name: str
+    level: Level
+    message: str
+    span: Span
+    help: str = ""
+    trail: tuple[TrailStep, ...] = ()
+    fix: Fix | None = None
+
+    @property
+    def url(self) -> str:
+        """The rule's page."""
+        return rule_url(self.code, self.name)
+
+    @property
+    def sort_key(self) -> tuple[object, ...]:
+        """Orders diagnostics by place, then by code."""
+        return (self.span, self.code, self.message)
+
+
+def rule_url(code: str, name: str) -> str:
+    """The address of a rule's page."""
+    return f"https://rnnlint.readthedocs.io/rules/{code.lower()}-{name}/"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something the run could not do: a file it could not read, a cap it hit.
+
+    A notice is never a silent pass: every report says how many there are and why.
+    """
+
+    path: str
+    message: str
+    fatal: bool = False
+    """Whether what the user asked for was left undone, so that the exit code is 2."""

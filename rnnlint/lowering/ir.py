@@ -1,0 +1,376 @@
+"""The intermediate representation: what a file says, as small immutable values.
+
+Lowering turns one file into one `FileIR`, which depends on that file's bytes
+alone.  The representation knows Python and nothing of torch.  It is plain data:
+`msgspec` writes it to the cache and reads it back.
+
+Every expression and statement carries `start` and `end`, offsets in code points
+into the decoded source (`Source.text`), so that `text[start:end]` is its text
+(without surrounding parentheses).
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+
+class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all nodes."""
+
+    start: int
+    end: int
+
+
+# --- expressions -----------------------------------------------------------
+
+
+class Const(Node, tag="c"):
+    """A literal number, string, True, False, None or Ellipsis.
+
+    Adjacent string literals are joined.  Bytes, complex and Ellipsis literals
+    have the value None and say so in `kind` ("bytes", "complex", "ellipsis");
+    otherwise `kind` is "int", "float", "str", "bool" or "none".  Integers beyond
+    64 bits are lowered as floats.
+    """
+
+    kind: str
+    value: Union[bool, int, float, str, None]
+
+
+class Name(Node, tag="n"):
+    id: str
+
+
+class Attribute(Node, tag="a"):
+    value: Expr
+    attr: str
+
+
+class Argument(Node, tag="g"):
+    """An argument of a call: `keyword` for `k=v`, `star` "*" or "**" for unpacking."""
+
+    value: Expr
+    keyword: Union[str, None] = None
+    star: str = ""
+
+
+class Call(Node, tag="C"):
+    func: Expr
+    args: tuple[Argument, ...]
+
+
+class Slice(Node, tag="s"):
+    lower: Union[Expr, None]
+    upper: Union[Expr, None]
+    step: Union[Expr, None]
+
+
+class Subscript(Node, tag="S"):
+    """`value[index]`; several indices (`x[:, 0]`) are several elements."""
+
+    value: Expr
+    index: tuple[Expr, ...]
+
+
+class Sequence(Node, tag="q"):
+    """A tuple, list or set display; `kind` is "tuple", "list" or "set"."""
+
+    kind: str
+    elements: tuple[Expr, ...]
+
+
+class Dict(Node, tag="d"):
+    """A dict display; a key of None stands for `**value`."""
+
+    keys: tuple[Union[Expr, None], ...]
+    values: tuple[Expr, ...]
+
+
+class Unary(Node, tag="u"):
+    """`op` is "-", "+", "~" or "not"."""
+
+    op: str
+    operand: Expr
+
+
+class Binary(Node, tag="b"):
+    """`op` as written: "+", "@", "//", "<<", ..."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+
+class BoolOp(Node, tag="B"):
+    """`op` is "and" or "or"; chains of one operator are flat."""
+
+    op: str
+    values: tuple[Expr, ...]
+
+
+class Compare(Node, tag="m"):
+    """`left ops[0] comparators[0] ...`; ops as written ("==", "not in", "is not")."""
+
+    left: Expr
+    ops: tuple[str, ...]
+    comparators: tuple[Expr, ...]
+
+
+class IfExp(Node, tag="i"):
+    test: Expr
+    body: Expr
+    orelse: Expr
+
+
+class Generator(Node, tag="e"):
+    """One `for target in iter if ... if ...` of a comprehension."""
+
+    target: Expr
+    iter: Expr
+    ifs: tuple[Expr, ...]
+
+
+class Comprehension(Node, tag="o"):
+    """`kind` is "list", "set", "dict" or "generator"; `key` only for a dict."""
+
+    kind: str
+    key: Union[Expr, None]
+    element: Expr
+    generators: tuple[Generator, ...]
+
+
+class Starred(Node, tag="*"):
+    value: Expr
+
+
+class Await(Node, tag="w"):
+    value: Expr
+
+
+class Yield(Node, tag="y"):
+    """`yield value`; `is_from` for `yield from value`."""
+
+    value: Union[Expr, None]
+    is_from: bool = False
+
+
+class FString(Node, tag="f"):
+    """An f-string (or t-string): literal parts are Const, the rest expressions."""
+
+    parts: tuple[Expr, ...]
+
+
+class NamedExpr(Node, tag="="):
+    target: Expr
+    value: Expr
+
+
+class Parameter(Node, tag="p"):
+    """A parameter; `kind` is "positional" (also keyword), "positional-only",
+    "keyword-only", "*" or "**"."""
+
+    name: str
+    kind: str
+    annotation: Union[Expr, None] = None
+    default: Union[Expr, None] = None
+
+
+class Lambda(Node, tag="l"):
+    params: tuple[Parameter, ...]
+    body: Expr
+
+
+# --- statements ------------------------------------------------------------
+
+
+class ExprStmt(Node, tag="X"):
+    value: Expr
+
+
+class Assign(Node, tag="A"):
+    """`targets[0] = targets[1] = value`; an annotated assignment has `annotation`,
+    and `value` None when it only declares."""
+
+    targets: tuple[Expr, ...]
+    value: Union[Expr, None]
+    annotation: Union[Expr, None] = None
+
+
+class AugAssign(Node, tag="U"):
+    """`target op= value`, with `op` "+", "*", ..."""
+
+    target: Expr
+    op: str
+    value: Expr
+
+
+class Return(Node, tag="R"):
+    value: Union[Expr, None]
+
+
+class Raise(Node, tag="Z"):
+    value: Union[Expr, None]
+
+
+class Assert(Node, tag="T"):
+    test: Expr
+
+
+class Delete(Node, tag="D"):
+    targets: tuple[Expr, ...]
+
+
+class Scope(Node, tag="G"):
+    """`global` or `nonlocal` names; `kind` says which."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+class Jump(Node, tag="J"):
+    """`kind` is "break", "continue" or "pass"."""
+
+    kind: str
+
+
+class If(Node, tag="I"):
+    test: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+
+
+class For(Node, tag="F"):
+    target: Expr
+    iter: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+
+
+class While(Node, tag="W"):
+    test: Expr
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...]
+
+
+class WithItem(Node, tag="t"):
+    context: Expr
+    target: Union[Expr, None]
+
+
+class With(Node, tag="H"):
+    items: tuple[WithItem, ...]
+    body: tuple[Stmt, ...]
+
+
+class Handler(Node, tag="h"):
+    exception: Union[Expr, None]
+    name: Union[str, None]
+    body: tuple[Stmt, ...]
+
+
+class Try(Node, tag="Y"):
+    body: tuple[Stmt, ...]
+    handlers: tuple[Handler, ...]
+    orelse: tuple[Stmt, ...]
+    final: tuple[Stmt, ...]
+
+
+class Case(Node, tag="k"):
+    """A `case` block: `names` are those its pattern binds; `literal` is the value
+    of a pattern that is a single literal or dotted name, else None."""
+
+    literal: Union[Expr, None]
+    names: tuple[str, ...]
+    guard: Union[Expr, None]
+    body: tuple[Stmt, ...]
+
+
+class Match(Node, tag="M"):
+    subject: Expr
+    cases: tuple[Case, ...]
+
+
+class FunctionDef(Node, tag="N"):
+    """`start` and `end` cover the name alone.  `mentions` holds every identifier
+    that the function's body reads, as a name or an attribute, sorted."""
+
+    name: str
+    params: tuple[Parameter, ...]
+    body: tuple[Stmt, ...]
+    decorators: tuple[Expr, ...]
+    returns: Union[Expr, None]
+    is_generator: bool
+    mentions: tuple[str, ...]
+
+
+class ClassDef(Node, tag="K"):
+    """`start` and `end` cover the name alone."""
+
+    name: str
+    bases: tuple[Argument, ...]
+    body: tuple[Stmt, ...]
+    decorators: tuple[Expr, ...]
+
+
+class Alias(Node, tag="L"):
+    name: str
+    asname: Union[str, None]
+
+
+class Import(Node, tag="P"):
+    names: tuple[Alias, ...]
+
+
+class ImportFrom(Node, tag="Q"):
+    """`from {'.' * level}{module} import names`; a star import has one Alias "*"."""
+
+    module: str
+    level: int
+    names: tuple[Alias, ...]
+
+
+Expr = Union[
+    Const, Name, Attribute, Call, Slice, Subscript, Sequence, Dict, Unary, Binary, BoolOp,
+    Compare, IfExp, Comprehension, Starred, Await, Yield, FString, NamedExpr, Lambda,
+]  # fmt: skip
+
+Stmt = Union[
+    ExprStmt, Assign, AugAssign, Return, Raise, Assert, Delete, Scope, Jump, If, For, While,
+    With, Try, Match, FunctionDef, ClassDef, Import, ImportFrom,
+]  # fmt: skip
+
+
+class FileIR(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one file says."""
+
+    body: tuple[Stmt, ...]
+
+
+class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why a file could not be lowered; row and column from 1, 0 when unknown."""
+
+    message: str
+    row: int = 0
+    column: int = 0
+
+
+_DECODER: msgspec.msgpack.Decoder[FileIR] | None = None
+
+
+def encode(ir: FileIR) -> bytes:
+    """The representation as bytes, for the cache and between processes."""
+    return msgspec.msgpack.encode(ir)
+
+
+def decode(data: bytes) -> FileIR:
+    """Read back what `encode` wrote.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not a `FileIR`.
+    """
+    global _DECODER
+    if _DECODER is None:
+        _DECODER = msgspec.msgpack.Decoder(FileIR)
+    return _DECODER.decode(data)

@@ -1,0 +1,261 @@
+"""The settings: where they are found, how they are read, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+CONFIG_NAMES = (".rnnlint.toml", "rnnlint.toml", "pyproject.toml")
+"""The files that may hold settings, the strongest first."""
+
+DEFAULT_EXCLUDE = (
+    ".bzr",
+    ".direnv",
+    ".eggs",
+    ".git",
+    ".git-rewrite",
+    ".hg",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".nox",
+    ".pants.d",
+    ".pyenv",
+    ".pytest_cache",
+    ".pytype",
+    ".rnnlint_cache",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+    "__pypackages__",
+    "_build",
+    "buck-out",
+    "build",
+    "dist",
+    "node_modules",
+    "site-packages",
+    "venv",
+)
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message names the file, the key and the remedy."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What the user decides.  Globs are relative to `directory`, in the syntax of `.gitignore`."""
+
+    select: tuple[str, ...] = ("ALL",)
+    ignore: tuple[str, ...] = ()
+    extend_select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = DEFAULT_EXCLUDE
+    extend_exclude: tuple[str, ...] = ()
+    per_file_ignores: dict[str, tuple[str, ...]] = {}
+    respect_gitignore: bool = True
+    force_exclude: bool = False
+    plugins: tuple[str, ...] = ()
+    fail_on: Literal["error", "warning", "advice"] = "advice"
+    """The mildest level that makes the exit code 1."""
+    output_format: Literal["full", "concise", "json", "jsonl", "github"] = "full"
+    cache_dir: str = ".rnnlint_cache"
+    max_file_size: int = 1_000_000
+    """Bytes of program text; larger files are skipped with a notice."""
+    fix_style: Literal["auto", "torch", "runtime"] = "auto"
+    directory: str = "."
+    """The absolute folder that globs are relative to: that of the settings file."""
+    source: str | None = None
+    """The settings file, None when there is none."""
+
+
+_INTERNAL = {"directory", "source"}
+_EXPECTED: dict[str, str] = {
+    "per-file-ignores": "a table of globs to lists of codes",
+    "respect-gitignore": "true or false",
+    "force-exclude": "true or false",
+    "fail-on": '"error", "warning" or "advice"',
+    "output-format": '"full", "concise", "json", "jsonl" or "github"',
+    "cache-dir": "a string",
+    "max-file-size": "a positive whole number of bytes",
+    "fix-style": '"auto", "torch" or "runtime"',
+    "extend": "the path of another settings file",
+}
+_KEYS = (
+    *(
+        field.encode_name
+        for field in msgspec.structs.fields(Settings)
+        if field.name not in _INTERNAL
+    ),
+    "extend",
+)
+
+
+def load_settings(
+    start: Path,
+    *,
+    explicit: Path | None = None,
+    inline: Sequence[str] = (),
+    isolated: bool = False,
+) -> Settings:
+    """The settings that hold for `start`, a file or a folder.
+
+    The nearest settings file, walking up, wins as a whole; it inherits only what it asks for
+    with `extend`.  `explicit` names a file to use instead, `isolated` uses none at all, and
+    `inline` holds TOML such as `ignore = ["RNN401"]`, which overrides what files say.
+
+    Raises:
+        ConfigError: a file cannot be read, or says something that is not understood.
+    """
+    path = explicit if explicit is not None else None if isolated else _nearest(start)
+    table: dict[str, Any] = {}
+    directory = start if start.is_dir() else start.parent
+    if path is not None:
+        table = _inherited(path)
+        # Globs of a file that was named by hand concern the project at hand, not its own folder.
+        directory = path.parent if explicit is None else directory
+    for text in inline:
+        table.update(_inline_table(text))
+    return msgspec.convert(
+        {
+            **table,
+            "directory": os.path.abspath(directory),
+            "source": None if path is None else os.path.abspath(path),
+        },
+        Settings,
+    )
+
+
+def settings_digest(settings: Settings) -> str:
+    """A short name for these settings: equal settings have equal digests."""
+    from hashlib import blake2b
+
+    return blake2b(msgspec.msgpack.encode(settings), digest_size=16).hexdigest()
+
+
+def _nearest(start: Path) -> Path | None:
+    absolute = Path(os.path.abspath(start))
+    folder = absolute if absolute.is_dir() else absolute.parent
+    for candidate in (folder, *folder.parents):
+        for name in CONFIG_NAMES:
+            path = candidate / name
+            if path.is_file() and (name != "pyproject.toml" or _concerns_us(path)):
+                return path
+    return None
+
+
+def _concerns_us(path: Path) -> bool:
+    """Whether a pyproject.toml has our table; most do not, and are not parsed to learn it."""
+    data = _read(path)
+    return b"tool.rnnlint" in data and _table_of(_parse(data, _shown(path))) is not None
+
+
+def _inherited(path: Path) -> dict[str, Any]:
+    """The table of `path` laid over those that it extends."""
+    chain: list[Path] = []
+    tables: list[dict[str, Any]] = []
+    while True:
+        resolved = path.resolve()
+        if resolved in chain:
+            cycle = " -> ".join(_shown(link) for link in (*chain, resolved))
+            raise ConfigError(f"{_shown(path)}: 'extend' goes in a circle: {cycle}; remove one")
+        chain.append(resolved)
+        table = _file_table(path)
+        tables.append(table)
+        extended = table.pop("extend", None)
+        if extended is None:
+            break
+        path = path.parent / os.path.expanduser(extended)
+    merged: dict[str, Any] = {}
+    for table in reversed(tables):
+        merged.update(table)
+    return merged
+
+
+def _file_table(path: Path) -> dict[str, Any]:
+    where = _shown(path)
+    parsed = _parse(_read(path), where)
+    if path.name != "pyproject.toml":
+        return _checked(parsed, where, "")
+    table = _table_of(parsed)
+    if table is None:
+        raise ConfigError(f"{where}: there is no [tool.rnnlint] table; add one")
+    return _checked(table, where, " in [tool.rnnlint]")
+
+
+def _table_of(parsed: Mapping[str, Any]) -> dict[str, Any] | None:
+    tool = parsed.get("tool")
+    table = tool.get("rnnlint") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+def _inline_table(text: str) -> dict[str, Any]:
+    where = f"--config {text!r}"
+    table = _checked(_parse(text.encode(), where), where, "")
+    if "extend" in table:
+        raise ConfigError(f"{where}: 'extend' belongs in a settings file; use --config FILE")
+    return table
+
+
+def _checked(table: Mapping[str, Any], where: str, within: str) -> dict[str, Any]:
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise ConfigError(f"{where}: unknown key {key!r}{within}{_suggestion(key)}")
+        if not _fits(key, value):
+            expected = _EXPECTED.get(key, "a list of strings")
+            raise ConfigError(f"{where}: {key!r}{within} must be {expected}, not {value!r}")
+    return dict(table)
+
+
+def _fits(key: str, value: object) -> bool:
+    if key == "extend":
+        return isinstance(value, str)
+    if key == "max-file-size" and (not isinstance(value, int) or value < 1):
+        return False
+    try:
+        msgspec.convert({key: value}, Settings)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _suggestion(key: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(key.replace("_", "-").lower(), _KEYS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(_KEYS)}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{_shown(path)}: cannot be read: {reason}; check the path") from error
+
+
+def _parse(data: bytes, where: str) -> dict[str, Any]:
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{where}: line {row} is not UTF-8; save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: this is not valid TOML: {error}") from error
+
+
+def _shown(path: Path) -> str:
+    """The path as a message shows it: relative to the working directory when below it."""
+    absolute, here = os.path.abspath(path), os.path.join(os.getcwd(), "")
+    return absolute.removeprefix(here)

@@ -1,0 +1,183 @@
+"""Notebooks as programs: the code cells of one `.ipynb` file, joined to one Python text.
+
+What IPython understands and Python does not (`%magic`, `!command`, `name?`) is replaced by text
+of the same length, so that every offset in the program is one in the cells as well.
+"""
+
+from __future__ import annotations
+
+import re
+import msgspec
+
+PYTHON_CELL_MAGICS = frozenset({"capture", "debug", "prun", "python", "python3", "time", "timeit"})
+"""The `%%` magics whose cells run as Python in the notebook's own namespace."""
+
+
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A code cell and the stretch of the program that it fills."""
+
+    number: int
+    """Counted from 1 over all code cells, those without Python included."""
+    index: int
+    """Its place in the notebook's list of cells, from 0."""
+    start: int
+    end: int
+
+
+class NotebookError(Exception):
+    """The bytes are no notebook in Python; the message says why."""
+
+    def __init__(self, message: str, *, foreign: bool = False) -> None:
+        super().__init__(message)
+        self.foreign = foreign
+        """Whether this is a sound notebook in another language."""
+
+
+class _RawCell(msgspec.Struct):
+    cell_type: str
+    source: str | list[str] = ""
+
+
+class _RawNotebook(msgspec.Struct):
+    cells: list[_RawCell] | None = None
+    nbformat: int = 4
+    metadata: dict[str, msgspec.Raw] = {}
+
+
+def notebook_program(data: bytes) -> tuple[str, tuple[Cell, ...]]:
+    """The program of a notebook and the map of its cells.
+
+    Raises:
+        NotebookError: this is not a notebook that can be read as Python.
+    """
+    notebook = _parse(data)
+    parts: list[str] = []
+    cells: list[Cell] = []
+    position = 0
+    for index, raw in enumerate(notebook.cells or ()):
+        if raw.cell_type != "code":
+            continue
+        text = raw.source if isinstance(raw.source, str) else "".join(raw.source)
+        text = mask_magics(text)
+        cells.append(Cell(len(cells) + 1, index, position, position + len(text)))
+        parts.append(text)
+        position += len(text) + 1
+    return "\n".join(parts), tuple(cells)
+
+
+def _parse(data: bytes) -> _RawNotebook:
+    try:
+        notebook = msgspec.json.decode(data, type=_RawNotebook)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotebookError(f"this is not a notebook: {error}; open and save it again") from error
+    if notebook.cells is None or notebook.nbformat < 4:
+        raise NotebookError(
+            f"notebook format {notebook.nbformat} is not supported; "
+            "convert it with `jupyter nbconvert --to notebook`"
+        )
+    language = _language(notebook)
+    if language not in ("", "python", "ipython"):
+        raise NotebookError(f"this notebook is in {language}, not in Python", foreign=True)
+    return notebook
+
+
+def _language(notebook: _RawNotebook) -> str:
+    for section, key in (("kernelspec", "language"), ("language_info", "name")):
+        raw = notebook.metadata.get(section)
+        value = msgspec.json.decode(raw) if raw is not None else None
+        if isinstance(value, dict) and isinstance(value.get(key), str):
+            return str(value[key]).lower()
+    return ""
+
+
+# --- magics ------------------------------------------------------------------
+
+_MAY_HOLD_MAGIC = re.compile(r"^[ \t]*[%!?]|=[ \t]*[%!]|\?[ \t\r]*$", re.MULTILINE)
+_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
+_LINE_MAGIC = re.compile(r"[ \t]*([%!?])")
+_HELP = re.compile(r"[ \t]*[\w.%*\[\]'\"]+\?{1,2}[ \t]*[\r\n]*\Z")
+_ASSIGNED_MAGIC = re.compile(r"[ \t]*[A-Za-z_][\w.]*(?:[ \t]*,[ \t]*[\w.]+)*[ \t]*=[ \t]*(?=[%!])")
+_TIMED_STATEMENT = re.compile(
+    r"[ \t]*(%time(?:it)?(?:[ \t]+-\w+(?:[ \t]*\d+)?)*)[ \t]+"
+    r"(?!(?:for|while|if|with|try|def|class|async|@)\b)[^\s#-]"
+)
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+# What can hide a line end or a bracket from us, in the order in which it must be tried.
+_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"""|\Z)'
+    r"|'''(?:\\.|[^\\])*?(?:'''|\Z)"
+    r'|"(?:\\(?:\r\n|.)|[^\\"\r\n])*"?'
+    r"|'(?:\\(?:\r\n|.)|[^\\'\r\n])*'?"
+    r"|#[^\r\n]*|\\(?:\r\n|.)|\r\n|[()\[\]{}\r\n]",
+    re.DOTALL,
+)
+
+
+def mask_magics(text: str) -> str:
+    """The text of a cell with its magics replaced by harmless Python of the same length."""
+    magic = _CELL_MAGIC.match(text)
+    if magic is not None and magic[1] not in PYTHON_CELL_MAGICS:
+        return _blank(text)
+    if _MAY_HOLD_MAGIC.search(text) is None:
+        return text
+    parts: list[str] = []
+    position = 0
+    while position < len(text):
+        line_end = _magic_line_end(text, position)
+        masked = _masked_line(text[position:line_end])
+        if masked is None:
+            line_end = _statement_end(text, position)
+            masked = text[position:line_end]
+        parts.append(masked)
+        position = line_end
+    return "".join(parts)
+
+
+def _masked_line(line: str) -> str | None:
+    """The replacement of a magic line; None when the line is Python."""
+    timed = _TIMED_STATEMENT.match(line)
+    if timed is not None:
+        # `%time fit()` runs Python; `_; fit()` has the same length when padded, and runs it too.
+        start, end = timed.span(1)
+        return line[:start] + "_;".ljust(end - start) + line[end:]
+    magic = _LINE_MAGIC.match(line)
+    if magic is not None:
+        return _placeholder(line, magic.start(1))
+    if _HELP.match(line):
+        return _placeholder(line, len(line) - len(line.lstrip(" \t")))
+    assigned = _ASSIGNED_MAGIC.match(line)
+    if assigned is not None:
+        return _placeholder(line, assigned.end())
+    return None
+
+
+def _placeholder(line: str, start: int) -> str:
+    """Replace what stands behind `start` by `_`, a name whose value nobody knows."""
+    return line[:start] + "_" + _blank(line[start + 1 :])
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"[^\r\n]", " ", text)
+
+
+def _magic_line_end(text: str, position: int) -> int:
+    """Where the line at `position` ends; a backslash continues a magic on the next line."""
+    while True:
+        line = _LINE.match(text, position)
+        assert line is not None  # the expression matches everywhere
+        if line.end() == position or not line[0].rstrip("\r\n").endswith("\\"):
+            return line.end()
+        position = line.end()
+
+
+def _statement_end(text: str, position: int) -> int:
+    """Where the logical line at `position` ends: behind brackets, strings and continuations."""
+    depth = 0
+    for token in _TOKEN.finditer(text, position):
+        if token[0] in ("(", "[", "{"):
+            depth += 1
+        elif token[0] in (")", "]", "}"):
+            depth -= 1
+        elif token[0] in ("\r\n", "\r", "\n") and depth <= 0:
+            return token.end()
+    return len(text)

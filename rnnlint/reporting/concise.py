@@ -1,0 +1,22 @@
+"""One line a diagnostic, as editors and terminals recognise it."""
+
+from __future__ import annotations
+
+from rnnlint.diagnostic import Diagnostic
+from rnnlint.reporting.closing import closing
+from rnnlint.reporting.layout import printable
+from rnnlint.reporting.report import Report, place
+from rnnlint.reporting.style import Style
+
+
+def render(report: Report, style: Style) -> str:
+    """Render `report` with one line a diagnostic, never wrapped."""
+    lines = [_line(diagnostic, style) + "\n" for diagnostic in report.diagnostics]
+    return "".join(lines) + closing(report, style)
+
+
+def _line(diagnostic: Diagnostic, style: Style) -> str:
+    label = style.level(f"{diagnostic.level.value}[{diagnostic.code}]", diagnostic.level)
+    message = printable(diagnostic.message.replace("\n", " "))
+    where = style.place(printable(place(diagnostic.span)))
+    return f"{where}: {label} {message} {style.faint(f'({diagnostic.name})')}"

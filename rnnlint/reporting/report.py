@@ -1,0 +1,55 @@
+"""What a report is made of: the part of a run's outcome that formats read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rnnlint.diagnostic import Diagnostic, Notice, Span
+
+
+class Counts(Protocol):
+    """How much of the project was looked at."""
+
+    @property
+    def analysed(self) -> int:
+        """The Python files that were looked at for the report."""
+
+    @property
+    def lowered(self) -> int:
+        """Of them, the files in which recurrent training code was read."""
+
+    @property
+    def skipped(self) -> int:
+        """The files that could not be analysed; a notice says why of each."""
+
+
+class Report(Protocol):
+    """What a run found, ranked, with the source lines that it speaks of."""
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        """The diagnostics in the order in which they are to be read."""
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """What the run could not do."""
+
+    @property
+    def excerpts(self) -> Mapping[str, Mapping[int, str]]:
+        """Source lines by file (`excerpt_key`) and row."""
+
+    @property
+    def summary(self) -> Counts:
+        """How much was looked at."""
+
+
+def excerpt_key(span: Span) -> str:
+    """Return the key of a span's file, or notebook cell, among the excerpts."""
+    return span.path if span.cell is None else f"{span.path}:{span.cell}"
+
+
+def place(span: Span) -> str:
+    """Say where a span begins, as editors and terminals recognise it."""
+    cell = "" if span.cell is None else f"cell {span.cell}:"
+    return f"{span.path}:{cell}{span.location.row}:{span.location.column}"

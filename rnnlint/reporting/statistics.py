@@ -1,0 +1,52 @@
+"""How often each rule fired: a table for people, or JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rnnlint.diagnostic import Level
+from rnnlint.reporting.closing import closing
+from rnnlint.reporting.report import Report
+from rnnlint.reporting.style import Style
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How often one rule fired, and the worst level it fired at."""
+
+    code: str
+    name: str
+    level: Level
+    count: int
+
+
+def render(report: Report, style: Style) -> str:
+    """Render how often each rule fired as a table, the most frequent first."""
+    counts = _counts(report)
+    number_width = max((len(str(count.count)) for count in counts), default=0)
+    code_width = max((len(count.code) for count in counts), default=0)
+    lines = []
+    for count in counts:
+        number = style.strong(f"{count.count:>{number_width}}")
+        code = style.level(f"{count.code:<{code_width}}", count.level)
+        lines.append(f"{number}  {code}  {count.name}\n")
+    return "".join(lines) + closing(report, style)
+
+
+def render_json(report: Report, style: Style) -> str:
+    """Render how often each rule fired as an indented JSON list."""
+    encoded = msgspec.json.encode(_counts(report))
+    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+
+
+def _counts(report: Report) -> list[Count]:
+    counts: dict[str, Count] = {}
+    for diagnostic in report.diagnostics:
+        before = counts.get(diagnostic.code)
+        levels = [diagnostic.level, *([before.level] if before else [])]
+        counts[diagnostic.code] = Count(
+            code=diagnostic.code,
+            name=diagnostic.name,
+            level=min(levels, key=lambda level: level.rank),
+            count=1 + (before.count if before else 0),
+        )
+    return sorted(counts.values(), key=lambda count: (-count.count, count.code))

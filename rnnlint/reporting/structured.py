@@ -1,0 +1,47 @@
+"""JSON: a list with one object a diagnostic, for programs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rnnlint.diagnostic import Diagnostic, Location, Span, TrailStep
+from rnnlint.reporting.report import Report
+from rnnlint.reporting.style import Style
+
+
+def render(report: Report, style: Style) -> str:
+    """Render `report` as an indented JSON list; `style` has no say."""
+    objects = [diagnostic_object(diagnostic) for diagnostic in report.diagnostics]
+    return msgspec.json.format(msgspec.json.encode(objects), indent=2).decode() + "\n"
+
+
+def diagnostic_object(diagnostic: Diagnostic) -> dict[str, object]:
+    """Return the JSON object of a diagnostic."""
+    return {
+        "code": diagnostic.code,
+        "name": diagnostic.name,
+        "level": diagnostic.level.value,
+        "message": diagnostic.message,
+        **_span_object(diagnostic.span),
+        "help": diagnostic.help,
+        "trail": [_step_object(step) for step in diagnostic.trail],
+        "fix": None if diagnostic.fix is None else msgspec.to_builtins(diagnostic.fix),
+        "url": diagnostic.url,
+    }
+
+
+def _step_object(step: TrailStep) -> dict[str, object]:
+    return {**_span_object(step.span), "message": step.message}
+
+
+def _span_object(span: Span) -> dict[str, object]:
+    return {
+        "path": span.path,
+        "location": _location_object(span.location),
+        "end_location": _location_object(span.end_location),
+        "cell": span.cell,
+    }
+
+
+def _location_object(location: Location) -> dict[str, int]:
+    return {"row": location.row, "column": location.column}

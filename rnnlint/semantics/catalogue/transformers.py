@@ -1,0 +1,35 @@
+"""Hugging Face Transformers."""
+
+from __future__ import annotations
+
+from rnnlint.semantics.catalogue import Entry, Table, entries
+
+ALIASES = {
+    "transformers.optimization": "transformers",
+    "transformers.trainer": "transformers",
+    "pytorch_transformers": "transformers",
+    "pytorch_pretrained_bert": "transformers",
+}
+
+_SCHEDULES = (
+    "get_linear_schedule_with_warmup get_cosine_schedule_with_warmup get_scheduler "
+    "get_constant_schedule_with_warmup get_constant_schedule get_polynomial_decay_schedule_with_warmup "
+    "get_cosine_with_hard_restarts_schedule_with_warmup get_inverse_sqrt_schedule "
+    "WarmupLinearSchedule"
+)
+
+TABLE: Table = {
+    **entries("optimizer", "AdamW Adafactor", "transformers.", "params lr"),
+    **entries("foreign_optimizer", "BertAdam OpenAIAdam", "transformers.", "params lr"),
+    **{name: Entry("scheduler", kind, ("optimizer",)) for name, kind in (
+        (f"transformers.{schedule}", schedule) for schedule in _SCHEDULES.split()
+    )},
+    "transformers.get_scheduler": Entry("scheduler", "get_scheduler", ("name", "optimizer")),
+    **entries("trainer", "Trainer Seq2SeqTrainer", "transformers.",
+              "model args data_collator train_dataset eval_dataset"),
+    **entries("module_base", "PreTrainedModel BertPreTrainedModel RobertaPreTrainedModel",
+              "transformers."),
+    "transformers.DataCollatorWithPadding": Entry("padding_collator"),
+    "transformers.DataCollatorForTokenClassification": Entry("padding_collator"),
+    "transformers.DataCollatorForSeq2Seq": Entry("padding_collator"),
+}  # fmt: skip

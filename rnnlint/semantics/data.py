@@ -1,0 +1,565 @@
+"""Batches: padding, packing, stacking, datasets and loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnnlint.semantics import events, iteration, modules, operations, tensors, values
+from rnnlint.semantics.catalogue import Entry
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+
+# --- making tensors --------------------------------------------------------
+
+
+def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    """`torch.zeros(2, n, h)`, `np.zeros((n, m))`."""
+    given = arguments.positional
+    if len(given) == 1 and isinstance(given[0], (values.Tuple, values.ListObject)):
+        given = list(iteration.known_items(run, given[0]) or ())
+    if any(isinstance(value, values.Shortfall) for value in given):
+        return values.Filler(place)
+    device = tensors.device_kind(arguments.get(None, "device"))
+    if entry.kind.endswith("_like"):
+        source = arguments.positional[0] if arguments.positional else UNKNOWN
+        device = source.device if isinstance(source, Tensor) else ""
+        return Tensor(fresh=True, device=device)
+    steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
+    return Tensor(
+        fresh=True, dims=tuple(given), rank=len(given) or None, device=device, device_steps=steps
+    )
+
+
+def as_batch(value: Value) -> Tensor | None:
+    """The tensor that `torch.tensor(value)` makes of a list with known facts."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, values.ListObject):
+        return _from_list(value)
+    return None
+
+
+def _from_list(value: values.ListObject, depth: int = 3) -> Tensor | None:
+    padding = value.fields.get("padding")
+    items = value.fields["items"]
+    element = value.fields["element"]
+    candidates = list(items) if items else [element]
+    order, steps = value.fields["order"], value.fields["order_steps"]
+    if all(isinstance(item, values.Size) for item in candidates):
+        return Tensor(lengths=True, order=order, order_steps=steps)
+    inner: list[Tensor] = []
+    for item in candidates:
+        if isinstance(item, Tensor):
+            inner.append(item)
+        elif isinstance(item, values.ListObject) and depth:
+            made = _from_list(item, depth - 1)
+            if made is not None:
+                inner.append(made)
+        elif isinstance(item, values.Union):
+            found = tensors.tensors_in(item)
+            # Only if every alternative is padded is the batch padded.
+            if found and len(found) == len(item.members):
+                inner.extend(found)
+    if not isinstance(padding, Padding):
+        padded = [tensor.padding for tensor in inner if tensor.padding is not None]
+        padding = padded[0] if padded and len(padded) == len(candidates) else None
+    graph = frozenset(call for tensor in inner for call in tensor.calls)
+    if padding is None and not graph and not inner:
+        return None
+    return Tensor(
+        padding=padding,
+        calls=graph,
+        batch_axis=0 if padding is not None else None,
+        order=order,
+        order_steps=steps,
+        root=padding.steps[0].place if padding is not None and padding.steps else None,
+    )
+
+
+def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.get(0, "data", "obj", "object")
+    device = tensors.device_kind(arguments.get(None, "device"))
+    if isinstance(given, values.Filler):
+        return given
+    made: Tensor | None = None
+    for member in values.members(given) if given is not None else ():
+        made = made or as_batch(member)
+    if made is None:
+        made = Tensor(fresh=isinstance(given, (values.Size, values.Const)))
+    if entry.effect == "device_tensor":
+        device = "gpu"
+    return tensors.on_device(made, device, place) if device == "gpu" else made
+
+
+def _cat(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.get(0, "tensors")
+    items = iteration.known_items(run, given) if given is not None else None
+    if items is None:
+        element = iteration.element(run, given) if given is not None else UNKNOWN
+        return tensors.mixed([element])
+    return _concatenated(list(items), arguments.get(1, "dim", "axis"))
+
+
+def _cat_arguments(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return _concatenated(arguments.positional[:2], None)
+
+
+def _concatenated(items: list[Value], axis: Value | None) -> Value:
+    fillers = [i for i, item in enumerate(items) if isinstance(item, values.Filler)]
+    content = next((item for item in items if isinstance(item, Tensor)), UNKNOWN)
+    if fillers:
+        filler = items[fillers[0]]
+        side = "left" if fillers[0] == 0 else "right"
+        return operations.padded(content, filler, side)  # type: ignore[arg-type]
+    graph = tensors.graph_of(values.Tuple(tuple(items)))
+    base = next((t for t in items if isinstance(t, Tensor) and t.padding is not None), None)
+    if base is None:
+        base = content if isinstance(content, Tensor) else Tensor()
+    known = isinstance(axis, values.Const) and isinstance(axis.value, int)
+    along_features = known and (axis.value >= 2 or axis.value == -1)  # type: ignore[union-attr, operator]
+    if along_features:
+        return tensors.changed(base, calls=graph, output_of=None, activation=None, part="")
+    return Tensor(calls=graph, padding=base.padding if not known else None)
+
+
+def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.get(0, "tensors")
+    element = iteration.element(run, given) if given is not None else UNKNOWN
+    axis = arguments.get(1, "dim", "axis")
+    first = axis is None or (isinstance(axis, values.Const) and axis.value == 0)
+    order, steps = iteration.order_of(given) if given is not None else ("", ())
+    made = modules.as_tensor(element)
+    if made.padding is not None and not made.calls:
+        return tensors.changed(
+            made, batch_axis=0 if first else None, order=order, order_steps=steps, output_of=None
+        )
+    return Tensor(calls=tensors.graph_of(element), order=order, order_steps=steps)
+
+
+def _where(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
+    return Tensor(calls=graph)
+
+
+# --- padding ---------------------------------------------------------------
+
+
+def _pad_sequence(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    given = arguments.bind(entry.parameters)
+    batch_first = given.get("batch_first", values.FALSE)
+    side = given.get("padding_side", values.Const("right"))
+    axis = None
+    if isinstance(batch_first, values.Const):
+        axis = 0 if batch_first.value else 1
+    step = Step(place, "pads every batch to its longest sequence")
+    sequences = given.get("sequences", UNKNOWN)
+    order, order_steps = iteration.order_of(sequences)
+    shown = "True" if axis == 0 else "False"
+    return Tensor(
+        padding=Padding(str(side.value) if isinstance(side, values.Const) else "", (step,)),
+        batch_axis=axis,
+        batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
+        calls=tensors.graph_of(sequences),
+        order=order,
+        order_steps=order_steps,
+        root=place,
+    )
+
+
+def _pad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    """`F.pad(x, (0, longest - len(x)))`, `np.pad`."""
+    given = arguments.bind(entry.parameters)
+    amounts: list[Value] = []
+    _flatten(run, given.get("pad", given.get("pad_width", UNKNOWN)), amounts)
+    content = given.get("input", UNKNOWN)
+    for position, amount in enumerate(amounts):
+        if isinstance(amount, values.Shortfall):
+            side = "right" if position % 2 else "left"
+            return operations.padded(content, values.Filler(place), side)
+    return tensors.kept(content) if isinstance(content, Tensor) else tensors.mixed([content])
+
+
+def _flatten(run: Interpreter, value: Value, into: list[Value]) -> None:
+    items = iteration.known_items(run, value)
+    if items is None:
+        into.append(value)
+        return
+    for item in items:
+        _flatten(run, item, into)
+
+
+def keras_pad(run: Interpreter, arguments: Arguments, place: Place) -> Tensor:
+    """Keras's pad_sequences, which pads on the left unless told otherwise."""
+    side = arguments.get(3, "padding")
+    text = side.value if isinstance(side, values.Const) else "pre"
+    step = Step(place, "pads every sequence to a common length")
+    return Tensor(
+        padding=Padding("right" if text == "post" else "left", (step,)), batch_axis=0, root=place
+    )
+
+
+def _keras_pad(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return keras_pad(run, arguments, place)
+
+
+# --- packing ---------------------------------------------------------------
+
+
+def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.bind(entry.parameters)
+    source = given.get("input", UNKNOWN)
+    lengths = given.get("lengths", UNKNOWN)
+    tensor = modules.as_tensor(source)
+    default = UNKNOWN if arguments.open else values.FALSE
+    batch_first = given.get("batch_first", default)
+    sorted_ = given.get("enforce_sorted", UNKNOWN if arguments.open else values.TRUE)
+    run.emit(
+        events.Packing(place, run.context, source, lengths, batch_first, sorted_, unpacks=False)
+    )
+    return Tensor(
+        packed=True, calls=tensor.calls, padding=None, root=tensor.root, device=tensor.device,
+        order=tensor.order,
+    )  # fmt: skip
+
+
+def _pack_list(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    given = arguments.get(0, "sequences")
+    return Tensor(packed=True, calls=tensors.graph_of(given) if given is not None else frozenset())
+
+
+def _packed(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return Tensor(packed=True, calls=tensors.graph_of(values.Tuple(tuple(arguments.all()))))
+
+
+def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.bind(entry.parameters)
+    source = given.get("sequence", UNKNOWN)
+    tensor = modules.as_tensor(source)
+    batch_first = given.get("batch_first", values.FALSE)
+    axis = None
+    if isinstance(batch_first, values.Const):
+        axis = 0 if batch_first.value else 1
+    run.emit(
+        events.Packing(place, run.context, source, UNKNOWN, batch_first, UNKNOWN, unpacks=True)
+    )
+    step = Step(place, "unpacks, with zeros behind each sequence's end")
+    shown = "True" if axis == 0 else "False"
+    output = Tensor(
+        padding=Padding("right", (step,)),
+        unpacked=True,
+        batch_axis=axis,
+        batch_axis_steps=(Step(place, f"unpacks with batch_first={shown}"),),
+        calls=tensor.calls,
+        output_of=tensor.output_of,
+        part="output" if tensor.output_of is not None else "",
+        device=tensor.device,
+        device_steps=tensor.device_steps,
+        root=place,
+        rank=3,
+    )
+    return values.Tuple((output, Tensor(lengths=True, device="cpu", order=tensor.order)))
+
+
+# --- datasets and loaders --------------------------------------------------
+
+
+def _loader(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    options = arguments.bind(entry.parameters)
+    if arguments.open:
+        options["<open>"] = values.TRUE
+    return values.Thing("loader", "DataLoader", place, options)
+
+
+def _tensor_dataset(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return values.Thing(
+        "tensor_dataset", "TensorDataset", place,
+        {"tensors": values.Tuple(tuple(arguments.positional))},
+    )  # fmt: skip
+
+
+def _random_split(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    dataset = arguments.positional[0] if arguments.positional else UNKNOWN
+    sizes = arguments.get(1, "lengths")
+    count = len(iteration.known_items(run, sizes) or ()) if sizes is not None else 0
+    if not count:
+        return values.ListObject(None, dataset)
+    return values.Tuple((dataset,) * count)
+
+
+def _concat_dataset(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    first = arguments.positional[0] if arguments.positional else UNKNOWN
+    return iteration.element(run, first)
+
+
+def element(run: Interpreter, thing: values.Thing) -> Value:
+    """What iterating over a dataset, loader or iterator yields."""
+    if thing.kind == "loader":
+        return batch_of(run, thing)
+    if thing.kind == "tensor_dataset":
+        given = thing.options["tensors"]
+        items = given.items if isinstance(given, values.Tuple) else ()
+        return values.Tuple(
+            tuple(
+                tensors.changed(item, batch_axis=None) if isinstance(item, Tensor) else item
+                for item in items
+            )
+        )
+    if thing.kind == "text_iterator":
+        return values.Thing("text_batch", "Batch", thing.place or Place("", 0, 0), thing.options)
+    return UNKNOWN
+
+
+def batch_of(run: Interpreter, loader: values.Thing) -> Value:
+    """The batch that a loader yields: what its collate function returns."""
+    known = loader.fields.get("<batch>")
+    if isinstance(known, Value):
+        return known
+    loader.fields["<batch>"] = UNKNOWN
+    dataset = loader.options.get("dataset", UNKNOWN)
+    sample = iteration.element(run, dataset)
+    collate = loader.options.get("collate_fn")
+    place = loader.place or Place("", 0, 0)
+    if collate is None or collate == NONE:
+        batch = UNKNOWN if loader.options.get("<open>") else default_collate(sample, place)
+    else:
+        from rnnlint.semantics import calls
+
+        samples = values.ListObject(None, sample, order=_order(loader))
+        batch = calls.call(run, collate, Arguments([samples]), place)
+    batch = _arrived(batch, place)
+    loader.fields["<batch>"] = batch
+    return batch
+
+
+def _order(loader: values.Thing) -> str:
+    """A loader with its own sampler may sort; any other yields any order."""
+    own = {"batch_sampler", "sampler", "<open>"} & {
+        key for key, value in loader.options.items() if value != NONE
+    }
+    return "" if own else "arbitrary"
+
+
+def _arrived(value: Value, place: Place) -> Value:
+    """Add the loader to the provenance of the padded tensors in a batch."""
+    if isinstance(value, Tensor) and value.padding is not None:
+        step = Step(place, "this loader yields the padded batches")
+        padding = Padding(value.padding.side, (*value.padding.steps, step))
+        return tensors.changed(value, padding=padding)
+    if isinstance(value, values.Tuple):
+        return values.Tuple(tuple(_arrived(item, place) for item in value.items))
+    if isinstance(value, values.DictObject):
+        entries = {k: _arrived(v, place) for k, v in value.fields["entries"].items()}
+        return values.DictObject(entries, value.fields["rest"])
+    return value
+
+
+def default_collate(sample: Value, place: Place) -> Value:
+    """What PyTorch's own collate function makes of samples."""
+    if isinstance(sample, Tensor):
+        return tensors.changed(sample, batch_axis=0, dims=(), root=place, fresh=False)
+    if isinstance(sample, values.Size):
+        return Tensor(lengths=True, order="arbitrary")
+    if isinstance(sample, values.Tuple):
+        return values.Tuple(tuple(default_collate(item, place) for item in sample.items))
+    if isinstance(sample, values.DictObject):
+        entries = {k: default_collate(v, place) for k, v in sample.fields["entries"].items()}
+        return values.DictObject(entries, sample.fields["rest"])
+    if isinstance(sample, values.ListObject):
+        made = as_batch(sample)
+        if made is not None and made.padding is not None:
+            return tensors.changed(made, batch_axis=0, root=place)
+    if isinstance(sample, values.Union):
+        found = tensors.tensors_in(sample)
+        if found and len(found) == len(sample.members):
+            return default_collate(modules.as_tensor(sample), place)
+    return UNKNOWN
+
+
+def call_loader(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name == "__iter__":
+        return thing
+    if name in ("next", "__next__"):
+        return batch_of(run, thing)
+    return UNKNOWN
+
+
+# --- torchtext -------------------------------------------------------------
+
+
+def _field(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    made = values.Thing("field", entry.kind, place, arguments.bind(entry.parameters))
+    run.things.append(made)
+    return made
+
+
+def call_field(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name in ("process", "pad"):
+        return _text_tensor(thing)
+    return UNKNOWN
+
+
+def _text_dataset(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return text_dataset(run, arguments, place)
+
+
+def text_dataset(run: Interpreter, arguments: Arguments, place: Place) -> values.Thing:
+    """A dataset that knows which attribute of a batch comes from which Field."""
+    fields: dict[str, Value] = {}
+    for value in arguments.all():
+        _collect_fields(run, value, fields)
+    return values.Thing("text_dataset", "Dataset", place, fields)
+
+
+def _collect_fields(run: Interpreter, value: Value, into: dict[str, Value], depth: int = 3) -> None:
+    if isinstance(value, values.DictObject) and depth:
+        for key, item in value.fields["entries"].items():
+            pair = iteration.known_items(run, item)
+            if pair and len(pair) == 2 and isinstance(pair[0], values.Const):
+                into[str(pair[0].value)] = pair[1]
+            elif isinstance(item, values.Thing) and item.kind == "field":
+                into[str(key)] = item
+        return
+    items = iteration.known_items(run, value)
+    if items is None or not depth:
+        return
+    if len(items) == 2 and isinstance(items[0], values.Const):
+        if isinstance(items[1], values.Thing) and items[1].kind == "field":
+            into[str(items[0].value)] = items[1]
+            return
+    for item in items:
+        _collect_fields(run, item, into, depth - 1)
+
+
+def _iterator(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return _text_iterator(arguments, place)
+
+
+def _text_iterator(arguments: Arguments, place: Place) -> values.Thing:
+    options = dict(arguments.keywords)
+    first = arguments.get(0, "dataset", "datasets")
+    for member in values.members(first) if first is not None else ():
+        inner = member.items[0] if isinstance(member, values.Tuple) and member.items else member
+        if isinstance(inner, values.Thing) and inner.kind == "text_dataset":
+            options.update(inner.options)
+    return values.Thing("text_iterator", "BucketIterator", place, options)
+
+
+def _iterators(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`BucketIterator.splits((train, valid, test), ...)`"""
+    first = arguments.get(0, "datasets")
+    made = _text_iterator(arguments, place)
+    count = len(iteration.known_items(run, first) or ()) if first is not None else 0
+    if not count:
+        return values.ListObject(None, made)
+    return values.Tuple((made,) * count)
+
+
+def text_batch_attribute(run: Interpreter, batch: values.Thing, name: str) -> Value:
+    """`batch.text`: the padded tensor, with its lengths where the Field includes them."""
+    field = batch.options.get(name)
+    if not isinstance(field, values.Thing) or field.kind != "field":
+        field = _guessed_field(run, name)
+    if field is None:
+        return UNKNOWN
+    if field.name in ("LabelField", "RawField"):
+        return Tensor()
+    if values.truth(field.options.get("sequential", values.TRUE)) is False:
+        return Tensor()
+    made = _text_tensor(field, batch.place)
+    lengths = field.options.get("include_lengths", values.FALSE)
+    if values.truth(lengths) is not True:
+        return made
+    ordered = values.truth(batch.options.get("sort_within_batch", values.FALSE)) is True
+    return values.Tuple((made, Tensor(lengths=True, order="sorted" if ordered else "")))
+
+
+_LABELS = frozenset("label labels target y stars rating".split())
+
+
+def _guessed_field(run: Interpreter, name: str) -> values.Thing | None:
+    """The Field behind an attribute when the dataset's fields were not seen.
+
+    All sequence Fields of the project have to agree in what matters.
+    """
+    if name in _LABELS or name.startswith("__") or name in ("dataset", "fields", "batch_size"):
+        return None
+    fields = [
+        thing
+        for thing in run.things
+        if thing.kind == "field"
+        and thing.name not in ("LabelField", "RawField")
+        and values.truth(thing.options.get("sequential", values.TRUE)) is not False
+    ]
+    agreed = {
+        (
+            values.truth(field.options.get("include_lengths", values.FALSE)),
+            values.truth(field.options.get("batch_first", values.FALSE)),
+        )
+        for field in fields
+    }
+    return fields[0] if len(agreed) == 1 else None
+
+
+def _text_tensor(field: values.Thing, iterator: Place | None = None) -> Tensor:
+    place = field.place or Place("", 0, 0)
+    batch_first = values.truth(field.options.get("batch_first", values.FALSE))
+    left = values.truth(field.options.get("pad_first", values.FALSE)) is True
+    steps = [Step(place, "this Field pads every batch")]
+    if iterator is not None:
+        steps.append(Step(iterator, "this iterator yields the padded batches"))
+    return Tensor(
+        padding=Padding("left" if left else "right", tuple(steps)),
+        batch_axis=0 if batch_first else 1,
+        batch_axis_steps=(Step(place, f"has batch_first={bool(batch_first)}"),),
+        root=place,
+    )
+
+
+EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+    "fresh": _fresh,
+    "tensor": _tensor,
+    "device_tensor": _tensor,
+    "cat": _cat,
+    "cat_arguments": _cat_arguments,
+    "stack": _stack,
+    "where": _where,
+    "pad_sequence": _pad_sequence,
+    "pad": _pad,
+    "keras_pad": _keras_pad,
+    "pack": _pack,
+    "pack_list": _pack_list,
+    "packed": _packed,
+    "unpack": _unpack,
+    "loader": _loader,
+    "tensor_dataset": _tensor_dataset,
+    "random_split": _random_split,
+    "concat_dataset": _concat_dataset,
+    "field": _field,
+    "text_dataset": _text_dataset,
+    "iterator": _iterator,
+    "iterators": _iterators,
+}

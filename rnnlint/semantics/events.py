@@ -1,0 +1,245 @@
+"""What happens while a program trains, in the order in which it happens.
+
+The interpreter appends an event for everything that a rule may ask about.  An
+event says where it happened (`place`), in which pass of which loops (`loops`),
+under which calls (`stack`) and under which conditions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rnnlint.semantics.values import Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
+
+
+class Context:
+    """Where in the run something happens."""
+
+    __slots__ = ("conditions", "entry", "gradients", "hypothetical", "loops", "stack")
+
+    def __init__(self) -> None:
+        self.entry = 0
+        """Number of the entry point whose run this is."""
+        self.loops: tuple[tuple[Place, int, int], ...] = ()
+        """(place, number of this execution of the loop, pass), outermost first."""
+        self.stack: tuple[Place, ...] = ()
+        """The call sites that led here, outermost first."""
+        self.conditions: tuple[tuple[Place, int], ...] = ()
+        """The branches taken on tests whose outcome is not known."""
+        self.hypothetical = False
+        """Whether this code runs only if a constant of the program were changed."""
+        self.gradients = True
+        """Whether autograd records here."""
+
+    def copy(self) -> Context:
+        twin = Context()
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+
+class Event:
+    """Base of all events."""
+
+    __slots__ = ("context", "place", "time")
+
+    def __init__(self, place: Place, context: Context) -> None:
+        self.place = place
+        self.context = context
+        self.time = 0
+
+    @property
+    def loops(self) -> tuple[tuple[Place, int, int], ...]:
+        return self.context.loops
+
+    @property
+    def hypothetical(self) -> bool:
+        return self.context.hypothetical
+
+    @property
+    def conditional(self) -> bool:
+        return bool(self.context.conditions)
+
+
+class LayerCall(Event):
+    """A recurrent layer runs over its input."""
+
+    __slots__ = ("input", "layer", "state")
+
+    def __init__(
+        self, place: Place, context: Context, layer: Layer, given: Value, state: Value | None
+    ) -> None:
+        super().__init__(place, context)
+        self.layer = layer
+        self.input = given
+        self.state = state
+
+
+class Reading(Event):
+    """Something reads a recurrent layer's result.
+
+    `how` is "last-step" (`out[:, -1]`, `out[-1]`), "pooled" (mean, max, sum over
+    time), "state" (the returned state is used), or "steps".
+    """
+
+    __slots__ = ("axis", "how", "tensor")
+
+    def __init__(
+        self, place: Place, context: Context, tensor: Tensor, how: str, axis: int | None = None
+    ) -> None:
+        super().__init__(place, context)
+        self.tensor = tensor
+        self.how = how
+        self.axis = axis
+
+
+class Packing(Event):
+    """pack_padded_sequence, pad_packed_sequence."""
+
+    __slots__ = ("batch_first", "enforce_sorted", "given", "lengths", "unpacks")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        given: Value,
+        lengths: Value,
+        batch_first: Value,
+        enforce_sorted: Value,
+        unpacks: bool,
+    ) -> None:
+        super().__init__(place, context)
+        self.given = given
+        self.lengths = lengths
+        self.batch_first = batch_first
+        self.enforce_sorted = enforce_sorted
+        self.unpacks = unpacks
+
+
+class LossComputed(Event):
+    """A loss function meets a prediction and its target."""
+
+    __slots__ = ("kind", "options", "prediction", "target")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        kind: str,
+        prediction: Value,
+        target: Value,
+        options: dict[str, Value],
+    ) -> None:
+        super().__init__(place, context)
+        self.kind = kind
+        self.prediction = prediction
+        self.target = target
+        self.options = options
+
+
+class Backward(Event):
+    __slots__ = ("calls", "retains_graph", "scaled")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        calls: frozenset[LayerCall],
+        retains_graph: bool,
+        scaled: bool,
+    ) -> None:
+        super().__init__(place, context)
+        self.calls = calls
+        self.retains_graph = retains_graph
+        self.scaled = scaled
+
+
+class OptimizerEvent(Event):
+    """`what` is "step", "zero_grad", "unscale", "rate" (a param_groups edit),
+    "built", or "schedule" (a scheduler is attached or stepped)."""
+
+    __slots__ = ("arguments", "optimizer", "scheduler", "what")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        what: str,
+        optimizer: Value,
+        scheduler: Thing | None = None,
+        arguments: int = 0,
+    ) -> None:
+        super().__init__(place, context)
+        self.what = what
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.arguments = arguments
+
+
+class Clip(Event):
+    """Gradients are clipped; `layers` is None when it is not known whose."""
+
+    __slots__ = ("layers", "name")
+
+    def __init__(
+        self, place: Place, context: Context, name: str, layers: frozenset[Layer] | None
+    ) -> None:
+        super().__init__(place, context)
+        self.name = name
+        self.layers = layers
+
+
+class Init(Event):
+    """A parameter is overwritten: `how` names the initialiser, `value` its constant."""
+
+    __slots__ = ("how", "parameter", "value")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        parameter: Parameter,
+        how: str,
+        value: Value | None = None,
+    ) -> None:
+        super().__init__(place, context)
+        self.parameter = parameter
+        self.how = how
+        self.value = value
+
+
+class Load(Event):
+    """A checkpoint is loaded into modules."""
+
+    __slots__ = ("layers",)
+
+    def __init__(self, place: Place, context: Context, layers: frozenset[Layer]) -> None:
+        super().__init__(place, context)
+        self.layers = layers
+
+
+class Opaque(Event):
+    """Objects of interest enter code that rnnlint cannot see."""
+
+    __slots__ = ("callee", "given")
+
+    def __init__(
+        self, place: Place, context: Context, callee: str, given: tuple[Value, ...]
+    ) -> None:
+        super().__init__(place, context)
+        self.callee = callee
+        self.given = given
+
+
+class Fit(Event):
+    """A framework's trainer trains a module."""
+
+    __slots__ = ("module", "trainer")
+
+    def __init__(self, place: Place, context: Context, trainer: Thing, module: Value) -> None:
+        super().__init__(place, context)
+        self.trainer = trainer
+        self.module = module

@@ -1,0 +1,430 @@
+"""The value of an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rnnlint.lowering import ir
+from rnnlint.semantics import attributes, calls, iteration, operations, values
+from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
+from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
+
+
+def evaluate(run: Interpreter, node: ir.Expr, frame: Frame) -> Value:
+    run.steps += 1
+    return _EVALUATORS[type(node)](run, node, frame)
+
+
+def _place(frame: Frame, node: ir.Node) -> Place:
+    return Place(frame.module.path, node.start, node.end)
+
+
+def _const(run: Interpreter, node: ir.Const, frame: Frame) -> Value:
+    if node.kind in ("bytes", "complex", "ellipsis"):
+        return values.External(f"builtins.{node.kind}")
+    return values.Const(node.value)
+
+
+def _name(run: Interpreter, node: ir.Name, frame: Frame) -> Value:
+    return lookup(frame, node.id)
+
+
+def lookup(frame: Frame, name: str) -> Value:
+    """The value of a name in a frame."""
+    for scope in (frame.scope, *frame.closure, frame.module.fields):
+        value = scope.get(name)
+        if value is not None:
+            return value if isinstance(value, Value) else UNKNOWN
+    if name in _BUILTINS:
+        return values.External(f"builtins.{name}")
+    from rnnlint.semantics import library
+
+    for star in frame.module.fields.get("<stars>", ()):
+        if library.knows(f"{star}.{name}"):
+            return values.External(f"{star}.{name}")
+    return values.Const("__module__") if name == "__name__" else UNKNOWN
+
+
+def _attribute(run: Interpreter, node: ir.Attribute, frame: Frame) -> Value:
+    owner = evaluate(run, node.value, frame)
+    return attributes.get_attribute(run, owner, node.attr, _place(frame, node))
+
+
+def _call(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
+    place = _place(frame, node)
+    function = node.func
+    if isinstance(function, ir.Name) and function.id == "super":
+        return _super(run, node, frame)
+    if isinstance(function, ir.Attribute):
+        receiver = evaluate(run, function.value, frame)
+        arguments = _arguments(run, node, frame)
+        return calls.call_method(run, receiver, function.attr, arguments, place)
+    callee = evaluate(run, function, frame)
+    arguments = _arguments(run, node, frame)
+    if isinstance(callee, values.External) and callee.name in _FRAME_CALLS:
+        return _FRAME_CALLS[callee.name](frame)
+    return calls.call(run, callee, arguments, place)
+
+
+def _locals(frame: Frame) -> Value:
+    return values.DictObject(
+        {key: value for key, value in frame.scope.items() if isinstance(value, Value)}
+    )
+
+
+def _globals(frame: Frame) -> Value:
+    fields = frame.module.fields
+    return values.DictObject(
+        {key: value for key, value in fields.items() if isinstance(value, Value)}
+    )
+
+
+_FRAME_CALLS: dict[str, Callable[[Frame], Value]] = {
+    "builtins.locals": _locals,
+    "builtins.globals": _globals,
+}
+
+
+def _super(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
+    """`super()` and `super(Class, self)`."""
+    function = frame.function
+    receiver = frame.receiver
+    if receiver is None and function is not None and function.node.params:
+        receiver = frame.scope.get(function.node.params[0].name)
+    owner = function.owner if function is not None else None
+    if node.args:
+        named = evaluate(run, node.args[0].value, frame)
+        if isinstance(named, values.Class):
+            owner = named
+    if owner is None or receiver is None:
+        return UNKNOWN
+    return values.Super(owner, receiver)
+
+
+def _arguments(run: Interpreter, node: ir.Call, frame: Frame) -> Arguments:
+    arguments = Arguments()
+    for argument in node.args:
+        value = evaluate(run, argument.value, frame)
+        if argument.star == "*":
+            items = iteration.known_items(run, value)
+            if items is None:
+                arguments.open = True
+                arguments.positional.append(values.Slice(value, None, None))
+            else:
+                arguments.positional.extend(items)
+        elif argument.star == "**":
+            entries = value.fields["entries"] if isinstance(value, values.DictObject) else None
+            if entries is None:
+                arguments.open = True
+            else:
+                arguments.keywords.update(
+                    {key: item for key, item in entries.items() if isinstance(key, str)}
+                )
+                arguments.open = arguments.open or value.fields["rest"] is not None  # type: ignore[attr-defined]
+        elif argument.keyword is not None:
+            arguments.keywords[argument.keyword] = value
+        else:
+            arguments.positional.append(value)
+    _drop_open_star(arguments)
+    return arguments
+
+
+def _drop_open_star(arguments: Arguments) -> None:
+    """`f(*unknown)`: keep a lone starred iterable (for zip), else forget it."""
+    starred = [value for value in arguments.positional if isinstance(value, values.Slice)]
+    if starred and len(arguments.positional) > 1:
+        first = next(
+            i for i, value in enumerate(arguments.positional) if isinstance(value, values.Slice)
+        )
+        del arguments.positional[first:]
+
+
+def _subscript(run: Interpreter, node: ir.Subscript, frame: Frame) -> Value:
+    owner = evaluate(run, node.value, frame)
+    index = tuple(evaluate(run, part, frame) for part in node.index)
+    return operations.get_item(run, owner, index, node, _place(frame, node))
+
+
+def _slice(run: Interpreter, node: ir.Slice, frame: Frame) -> Value:
+    parts = [
+        None if part is None else evaluate(run, part, frame)
+        for part in (node.lower, node.upper, node.step)
+    ]
+    return values.Slice(*parts)
+
+
+def _sequence(run: Interpreter, node: ir.Sequence, frame: Frame) -> Value:
+    items: list[Value] = []
+    whole = True
+    filler: values.Filler | None = None
+    padded: Value | None = None
+    for element in node.elements:
+        if isinstance(element, ir.Starred):
+            value = evaluate(run, element.value, frame)
+            known = iteration.known_items(run, value)
+            if isinstance(value, values.Filler):
+                filler = value
+            elif isinstance(value, values.Tensor):
+                padded = value
+            if known is None:
+                whole = False
+                items.append(iteration.element(run, value))
+            else:
+                items.extend(known)
+        else:
+            items.append(evaluate(run, element, frame))
+    if filler is not None:
+        first = node.elements[0]
+        leads = isinstance(first, ir.Starred) and isinstance(
+            evaluate(run, first.value, frame), values.Filler
+        )
+        return operations.padded(padded or UNKNOWN, filler, "left" if leads else "right")
+    if node.kind == "tuple" and whole:
+        return values.Tuple(tuple(items))
+    if whole:
+        return values.ListObject(tuple(items), kind=node.kind)
+    return values.ListObject(None, join(items) if items else UNKNOWN, kind=node.kind)
+
+
+def _dict(run: Interpreter, node: ir.Dict, frame: Frame) -> Value:
+    entries: dict[Any, Value] = {}
+    rest: list[Value] = []
+    for key, item in zip(node.keys, node.values, strict=True):
+        value = evaluate(run, item, frame)
+        if key is None:
+            if isinstance(value, values.DictObject):
+                entries.update(value.fields["entries"])
+                if value.fields["rest"] is not None:
+                    rest.append(value.fields["rest"])
+            else:
+                rest.append(UNKNOWN)
+            continue
+        name = evaluate(run, key, frame)
+        if isinstance(name, values.Const):
+            entries[name.value] = value
+        elif isinstance(name, values.External):
+            entries[name.name] = value
+        else:
+            rest.append(value)
+    return values.DictObject(entries, join(rest) if rest else None)
+
+
+def _unary(run: Interpreter, node: ir.Unary, frame: Frame) -> Value:
+    operand = evaluate(run, node.operand, frame)
+    return operations.unary(node.op, operand)
+
+
+def _binary(run: Interpreter, node: ir.Binary, frame: Frame) -> Value:
+    left = evaluate(run, node.left, frame)
+    right = evaluate(run, node.right, frame)
+    return operations.binary(run, node.op, left, right, _place(frame, node))
+
+
+def _bool_op(run: Interpreter, node: ir.BoolOp, frame: Frame) -> Value:
+    seen: list[Value] = []
+    stops = node.op == "or"
+    for part in node.values:
+        value = evaluate(run, part, frame)
+        decided = truth(value)
+        if decided is stops:
+            return join([*seen, value]) if seen else value
+        if decided is None:
+            seen.append(value)
+            last = value
+        else:
+            last = value
+    if not seen:
+        return last
+    return join([*seen, last]) if last is not seen[-1] else join(seen)
+
+
+def _compare(run: Interpreter, node: ir.Compare, frame: Frame) -> Value:
+    left = evaluate(run, node.left, frame)
+    result: Value = values.TRUE
+    for op, comparator in zip(node.ops, node.comparators, strict=True):
+        right = evaluate(run, comparator, frame)
+        outcome = operations.compare(op, left, right)
+        decided = truth(outcome)
+        if decided is False:
+            return outcome
+        if decided is None:
+            result = outcome
+        left = right
+    return result
+
+
+def _if_exp(run: Interpreter, node: ir.IfExp, frame: Frame) -> Value:
+    test = evaluate(run, node.test, frame)
+    decided = truth(test)
+    if decided is not None:
+        return evaluate(run, node.body if decided else node.orelse, frame)
+    arms = (node.body, node.orelse)
+    if isinstance(test, values.Const) and not test.value:
+        arms = (node.orelse, node.body)
+    place = _place(frame, node)
+    results = []
+    for number, arm in enumerate(arms):
+        with run.condition(place, number):
+            results.append(evaluate(run, arm, frame))
+    return join(results)
+
+
+def _lambda(run: Interpreter, node: ir.Lambda, frame: Frame) -> Value:
+    defaults = {
+        parameter.name: evaluate(run, parameter.default, frame)
+        for parameter in node.params
+        if parameter.default is not None
+    }
+    closure = frame.closure
+    if frame.scope is not frame.module.fields:
+        closure = (frame.scope, *frame.closure)
+    return values.Function(node, frame.module, closure, defaults)
+
+
+def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Value:
+    inner = Frame(dict(frame.scope), frame.module, frame.closure, frame.function)
+    inner.receiver = frame.receiver
+    if frame.scope is frame.module.fields:
+        inner.scope = {}
+    inner.global_names = frame.global_names
+    results: list[Value] = []
+    keys: list[Value] = []
+    collected = _Collected()
+    _generate(run, node, 0, inner, results, keys, collected)
+    if node.kind == "dict":
+        entries = {
+            key.value: value
+            for key, value in zip(keys, results, strict=True)
+            if isinstance(key, values.Const)
+        }
+        rest = [v for k, v in zip(keys, results, strict=True) if not isinstance(k, values.Const)]
+        return values.DictObject(entries, join(rest) if rest else None)
+    if collected.filler is not None:
+        return values.Filler(collected.filler.place, results[0] if results else UNKNOWN)
+    kind = "list" if node.kind == "list" else node.kind
+    if collected.exact:
+        return values.ListObject(tuple(results), kind=kind)
+    element = join(results) if results else UNKNOWN
+    made = values.ListObject(None, element, kind=kind)
+    made.fields["order"] = collected.order
+    made.fields["order_steps"] = collected.order_steps
+    return made
+
+
+class _Collected:
+    """What a comprehension inherits from what it iterates over."""
+
+    def __init__(self) -> None:
+        self.exact = True
+        self.order = ""
+        self.order_steps: values.Provenance = ()
+        self.filler: values.Filler | None = None
+
+
+def _generate(
+    run: Interpreter,
+    node: ir.Comprehension,
+    depth: int,
+    frame: Frame,
+    results: list[Value],
+    keys: list[Value],
+    collected: _Collected,
+) -> None:
+    from rnnlint.semantics import statements
+
+    if depth == len(node.generators):
+        if node.key is not None:
+            keys.append(evaluate(run, node.key, frame))
+        results.append(evaluate(run, node.element, frame))
+        return
+    generator = node.generators[depth]
+    iterable = evaluate(run, generator.iter, frame)
+    if isinstance(iterable, values.Filler):
+        collected.filler = iterable
+    items = iteration.known_items(run, iterable)
+    if items is None or len(items) > iteration.MAX_UNROLLED:
+        items = (iteration.element(run, iterable),)
+        collected.exact = False
+        if depth == 0 and isinstance(iterable, (values.ListObject, values.Tensor)):
+            collected.order, collected.order_steps = iteration.order_of(iterable)
+    for item in items:
+        run.tick()
+        statements.assign(run, generator.target, item, frame)
+        kept = True
+        for condition in generator.ifs:
+            decided = truth(evaluate(run, condition, frame))
+            if decided is False:
+                kept = False
+                break
+            if decided is None:
+                collected.exact = False
+        if kept:
+            _generate(run, node, depth + 1, frame, results, keys, collected)
+
+
+def _starred(run: Interpreter, node: ir.Starred, frame: Frame) -> Value:
+    return evaluate(run, node.value, frame)
+
+
+def _await(run: Interpreter, node: ir.Await, frame: Frame) -> Value:
+    return evaluate(run, node.value, frame)
+
+
+def _yield(run: Interpreter, node: ir.Yield, frame: Frame) -> Value:
+    value = values.NONE if node.value is None else evaluate(run, node.value, frame)
+    frame.yields.append(iteration.element(run, value) if node.is_from else value)
+    return UNKNOWN
+
+
+def _fstring(run: Interpreter, node: ir.FString, frame: Frame) -> Value:
+    text = ""
+    whole = True
+    for part in node.parts:
+        value = evaluate(run, part, frame)
+        if isinstance(value, values.Const) and not value.option:
+            text += str(value.value)
+        else:
+            whole = False
+    return values.Const(text) if whole else UNKNOWN
+
+
+def _named(run: Interpreter, node: ir.NamedExpr, frame: Frame) -> Value:
+    from rnnlint.semantics import statements
+
+    value = evaluate(run, node.value, frame)
+    statements.assign(run, node.target, value, frame)
+    return value
+
+
+_EVALUATORS: dict[type, Callable[[Interpreter, Any, Frame], Value]] = {
+    ir.Const: _const,
+    ir.Name: _name,
+    ir.Attribute: _attribute,
+    ir.Call: _call,
+    ir.Subscript: _subscript,
+    ir.Slice: _slice,
+    ir.Sequence: _sequence,
+    ir.Dict: _dict,
+    ir.Unary: _unary,
+    ir.Binary: _binary,
+    ir.BoolOp: _bool_op,
+    ir.Compare: _compare,
+    ir.IfExp: _if_exp,
+    ir.Lambda: _lambda,
+    ir.Comprehension: _comprehension,
+    ir.Starred: _starred,
+    ir.Await: _await,
+    ir.Yield: _yield,
+    ir.FString: _fstring,
+    ir.NamedExpr: _named,
+}
+
+_BUILTINS = frozenset(
+    "abs all any bool bytes callable classmethod delattr dict dir divmod enumerate eval exec "
+    "filter float frozenset getattr globals hasattr hash id input int isinstance issubclass "
+    "iter len list locals map max min next object open ord pow print property range repr "
+    "reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip "
+    "Exception ValueError KeyboardInterrupt StopIteration NotImplementedError xrange "
+    "unicode".split()
+)

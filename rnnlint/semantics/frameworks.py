@@ -1,0 +1,362 @@
+"""Training frameworks: who runs the loop, and what it does on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnnlint.semantics import attributes, data, events, iteration, modules, tensors, values
+from rnnlint.semantics.catalogue import Entry
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+
+LIGHTNING_METHODS = frozenset(
+    "optimizers lr_schedulers manual_backward clip_gradients toggle_optimizer untoggle_optimizer "
+    "save_hyperparameters log log_dict print".split()
+)
+
+
+def call_lightning_method(
+    run: Interpreter, module: values.Instance, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A method that a LightningModule inherits."""
+    if name == "manual_backward":
+        tensors.backward(run, arguments.get(0, "loss") or UNKNOWN, Arguments(), place)
+    elif name == "clip_gradients":
+        run.emit(events.Clip(place, run.context, "clip_gradients", modules.layers_in(module) or None))
+    elif name in ("optimizers", "lr_schedulers"):
+        made = module.fields.get(f"<{name}>")
+        return made if isinstance(made, Value) else UNKNOWN
+    elif name == "save_hyperparameters":
+        return NONE
+    return UNKNOWN
+
+
+def _trainer(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    options = arguments.bind(entry.parameters)
+    if arguments.open:
+        options["<open>"] = values.TRUE
+    made = values.Thing("trainer", entry.kind, place, options)
+    made.options["<class>"] = values.Const(name.rsplit(".", 1)[-1])
+    run.things.append(made)
+    if entry.kind == "skorch":
+        _build_skorch_module(run, made, place)
+    return made
+
+
+def _build_skorch_module(run: Interpreter, trainer: values.Thing, place: Place) -> None:
+    """skorch builds the module itself, from `module__*` arguments."""
+    from rnnlint.semantics import calls
+
+    module = trainer.options.get("module")
+    keywords = {
+        key.removeprefix("module__"): value
+        for key, value in trainer.options.items()
+        if key.startswith("module__")
+    }
+    if isinstance(module, values.Class):
+        trainer.fields["module"] = calls.call(run, module, Arguments([], keywords), place)
+    elif module is not None:
+        trainer.fields["module"] = module
+
+
+def call_trainer(
+    run: Interpreter, trainer: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A method of a framework's trainer."""
+    kind = trainer.kind if trainer.name == "" else trainer.name
+    if kind.startswith("lightning"):
+        if name in ("fit", "tune"):
+            return _lightning_fit(run, trainer, arguments, place)
+    elif kind == "Trainer" or kind == "Seq2SeqTrainer":
+        if name == "train":
+            _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
+    elif kind == "skorch":
+        if name in ("fit", "partial_fit"):
+            _fit(run, trainer, trainer.fields.get("module", UNKNOWN), place)
+            return trainer
+    elif kind == "ignite":
+        if name == "run":
+            _ignite_run(run, trainer, arguments, place)
+        elif name in ("add_event_handler", "on"):
+            return _ignite_handler(run, trainer, name, arguments, place)
+    elif kind == "fastai" and name.startswith(("fit", "fine_tune")):
+        _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
+    return UNKNOWN
+
+
+def _fit(run: Interpreter, trainer: values.Thing, module: Value, place: Place) -> None:
+    run.emit(events.Fit(place, run.context, trainer, module))
+
+
+# --- Lightning -------------------------------------------------------------
+
+_CLIPPING_HOOKS = (
+    "configure_gradient_clipping",
+    "on_before_optimizer_step",
+    "on_after_backward",
+    "optimizer_step",
+    "on_before_zero_grad",
+    "on_train_batch_end",
+    "on_train_epoch_end",
+)
+
+
+def _lightning_fit(
+    run: Interpreter, trainer: values.Thing, arguments: Arguments, place: Place
+) -> Value:
+    model = arguments.get(0, "model")
+    for module in values.members(model) if model is not None else ():
+        if isinstance(module, values.Instance):
+            loaders = arguments.get(1, "train_dataloaders", "train_dataloader")
+            source = arguments.get(None, "datamodule")
+            run_lightning_module(run, module, loaders, source, place)
+    _fit(run, trainer, model if model is not None else UNKNOWN, place)
+    return UNKNOWN
+
+
+def run_lightning_module(
+    run: Interpreter,
+    module: values.Instance,
+    loaders: Value | None,
+    source: Value | None,
+    place: Place,
+) -> None:
+    """Run the hooks that a Lightning trainer would call."""
+    configured = _hook(run, module, "configure_optimizers", Arguments(), place)
+    if configured is not None:
+        module.fields["<optimizers>"] = configured
+    if isinstance(loaders, values.Instance):
+        source, loaders = loaders, None
+    loader = loaders
+    if loader is None and isinstance(source, values.Instance):
+        for hook in ("prepare_data", "setup"):
+            _hook(run, source, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place)
+        loader = _hook(run, source, "train_dataloader", Arguments(), place)
+    if loader is None:
+        for hook in ("prepare_data", "setup"):
+            _hook(run, module, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place)
+        loader = _hook(run, module, "train_dataloader", Arguments(), place)
+    batch = iteration.element(run, loader) if loader is not None else UNKNOWN
+    run.loop_counter += 1
+    for turn in range(2):
+        with run.loop(place, run.loop_counter, turn):
+            _hook(run, module, "training_step", Arguments([batch, UNKNOWN]), place)
+            for hook in _CLIPPING_HOOKS:
+                _hook(run, module, hook, Arguments(open_ended=True), place)
+    with run.without_gradients():
+        _hook(run, module, "validation_step", Arguments([batch, UNKNOWN]), place)
+
+
+def _hook(
+    run: Interpreter, module: values.Instance, name: str, arguments: Arguments, place: Place
+) -> Value | None:
+    method = attributes.find_in_class(module.cls, name)
+    if not isinstance(method, values.Function):
+        return None
+    wanted = len(method.node.params) - 1
+    if not arguments.open:
+        arguments = Arguments(arguments.positional[: max(wanted, 0)])
+    return run.call_function(method, arguments, place, module)
+
+
+def _lightning_cli(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    model = arguments.get(0, "model_class")
+    if isinstance(model, values.Class):
+        instance = run.fabricate(model)
+        if isinstance(instance, values.Instance):
+            source = arguments.get(1, "datamodule_class")
+            made = run.fabricate(source) if isinstance(source, values.Class) else None
+            run_lightning_module(run, instance, None, made, place)
+    return UNKNOWN
+
+
+# --- Accelerate and Fabric -------------------------------------------------
+
+
+def _fabric(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return values.Thing("fabric", entry.kind, place, dict(arguments.keywords))
+
+
+def call_fabric(
+    run: Interpreter, fabric: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A method of an Accelerator or a Fabric."""
+    given = arguments.positional
+    if name == "backward":
+        tensors.backward(run, given[0] if given else UNKNOWN, Arguments(), place)
+    elif name in ("clip_grad_norm_", "clip_grad_value_", "clip_gradients"):
+        layers = modules.layers_in(given[0]) if given else frozenset()
+        run.emit(events.Clip(place, run.context, name, layers or None))
+    elif name in ("prepare", "setup", "setup_dataloaders", "prepare_model", "prepare_optimizer",
+                  "prepare_data_loader", "prepare_scheduler", "setup_module", "setup_optimizers",
+                  "unwrap_model"):  # fmt: skip
+        return given[0] if len(given) == 1 else values.Tuple(tuple(given))
+    elif name in ("accumulate", "autocast", "no_sync", "main_process_first"):
+        return values.Thing("context", name, place, {})
+    elif name == "device":
+        return values.Device("gpu")
+    return UNKNOWN
+
+
+# --- Ignite ----------------------------------------------------------------
+
+
+def _engine_of(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    made = values.Thing("trainer", "ignite", place, arguments.bind(entry.parameters))
+    made.options["<class>"] = values.Const("Engine")
+    run.things.append(made)
+    return made
+
+
+def _ignite_run(
+    run: Interpreter, engine: values.Thing, arguments: Arguments, place: Place
+) -> None:
+    from rnnlint.semantics import calls
+
+    function = engine.options.get("process_function")
+    loader = arguments.get(0, "data")
+    batch = iteration.element(run, loader) if loader is not None else UNKNOWN
+    run.loop_counter += 1
+    for turn in range(2):
+        with run.loop(place, run.loop_counter, turn):
+            if function is not None:
+                calls.call(run, function, Arguments([engine, batch]), place)
+            for handler in _handlers(engine):
+                if isinstance(handler, values.Thing) and handler.kind == "scheduler":
+                    _step_scheduler(run, handler, place)
+                elif isinstance(handler, (values.Function, values.Bound)):
+                    calls.call(run, handler, Arguments([engine]), place)
+    if function is None:
+        _fit(run, engine, engine.options.get("model", UNKNOWN), place)
+
+
+def _handlers(engine: values.Thing) -> list[Value]:
+    known = engine.fields.get("<handlers>")
+    return list(known.items) if isinstance(known, values.Tuple) else []
+
+
+def _step_scheduler(run: Interpreter, scheduler: values.Thing, place: Place) -> None:
+    optimizer = scheduler.options.get("optimizer", UNKNOWN)
+    run.emit(events.OptimizerEvent(place, run.context, "schedule", optimizer, scheduler, 1))
+
+
+def _ignite_handler(
+    run: Interpreter, engine: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    handler = arguments.get(1, "handler") if name == "add_event_handler" else None
+    if name == "on":
+        # `@trainer.on(event)` decorates a function that the engine will call.
+        return values.Native("<handles>", engine)
+    if handler is not None:
+        run.state.set(engine.fields, "<handlers>", values.Tuple((*_handlers(engine), handler)))
+    return NONE
+
+
+# --- Hugging Face tokenizers and models ------------------------------------
+
+
+def is_tokenizer_call(name: str, arguments: Arguments) -> bool:
+    """Whether a call pads like a Hugging Face tokenizer: `tokenizer(texts, padding=True)`."""
+    padding = arguments.get(None, "padding", "pad_to_max_length")
+    if padding is None:
+        return False
+    if isinstance(padding, values.Const) and padding.value in (False, None, "do_not_pad"):
+        return False
+    return bool(
+        {"return_tensors", "truncation", "max_length", "pad_to_max_length"}
+        & set(arguments.keywords)
+    ) or name in ("pad", "batch_encode_plus", "encode_plus")
+
+
+def encode(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    """A padded batch of token ids with its attention mask."""
+    return values.Thing("encoding", "BatchEncoding", place, {})
+
+
+def encoding_item(thing: values.Thing, name: str) -> Value:
+    place = thing.place or Place("", 0, 0)
+    if name in ("input_ids", "token_type_ids"):
+        step = Step(place, "this tokenizer pads every text")
+        return Tensor(padding=Padding("right", (step,)), batch_axis=0, root=place)
+    if name == "attention_mask":
+        return Tensor(mask=True, batch_axis=0, root=place)
+    return values.Native(name, thing)
+
+
+def call_encoding(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name == "to":
+        return thing
+    if name in ("items", "values", "keys"):
+        return UNKNOWN
+    return UNKNOWN
+
+
+def run_transformer(arguments: Arguments) -> Value:
+    """A pretrained encoder keeps the axes and the padding of its input."""
+    source = next((t for v in arguments.all() for t in tensors.tensors_in(v)), Tensor())
+    hidden = tensors.changed(source, mask=False, rank=3)
+    return values.Tuple((hidden, Tensor()))
+
+
+def unknown_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
+    """A library function that no table lists."""
+    from rnnlint.semantics import calls
+
+    if is_tokenizer_call(name.rsplit(".", 1)[-1], arguments):
+        return encode(run, arguments, place)
+    if name.startswith("torchtext.") and arguments.all():
+        made = data.text_dataset(run, arguments, place)
+        if name.endswith(".iters"):
+            iterator = values.Thing("text_iterator", "BucketIterator", place, made.options)
+            return values.Tuple((iterator, iterator, iterator))
+        if name.endswith(".splits"):
+            return values.ListObject(None, made)
+        return made
+    if name.startswith("transformers.") and name.endswith(".from_pretrained"):
+        head = name.split(".")[-2]
+        if head.endswith("Model"):
+            return values.Thing("transformer", head, place, {})
+    if name.startswith(("torch.", "numpy.", "math.", "random.", "os.", "json.", "logging.")):
+        return tensors.mixed(arguments.all())
+    return calls.opaque(run, name, arguments, place)
+
+
+def _padding_collator(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return values.Thing("padding_collator", "DataCollator", place, {})
+
+
+def _callback(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return values.Thing("callback", entry.kind, place, dict(arguments.keywords))
+
+
+def _engine(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    made = values.Thing("engine", "engine", place, {})
+    return values.Tuple((made, UNKNOWN, UNKNOWN, UNKNOWN))
+
+
+def call_engine(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A DeepSpeed engine clips and schedules as its configuration file says."""
+    return UNKNOWN
+
+
+EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+    "trainer": _trainer,
+    "lightning_cli": _lightning_cli,
+    "fabric": _fabric,
+    "engine_of": _engine_of,
+    "padding_collator": _padding_collator,
+    "callback": _callback,
+    "engine": _engine,
+}

@@ -1,0 +1,383 @@
+"""The abstract interpreter: runs a project over abstract values.
+
+It starts at entry points (module bodies, `__main__` blocks, functions that nobody
+calls, classes that nobody builds), follows calls into the project's own functions
+and records events.  Statements, expressions and effects live in their own
+modules; this one knows modules, frames and calls.
+
+Work is bounded: a run has a budget of steps, calls have a depth, and what lies
+beyond is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rnnlint.lowering import ir
+from rnnlint.semantics import events, values
+from rnnlint.semantics.state import State, Store
+from rnnlint.semantics.values import UNKNOWN, Place, Value
+
+MAX_STEPS = 1_500_000
+MAX_ENTRY_STEPS = 300_000
+MAX_DEPTH = 40
+MAX_ACTIVATIONS = 2
+"""How often one function may be on the call stack at once."""
+
+Resolver = Callable[[str, str, int], "str | None"]
+"""(importing file, module, level) -> path of the module's file, or "folder/"."""
+
+
+class Arguments:
+    """The arguments of one call; `open` when unknown ones may follow."""
+
+    __slots__ = ("keywords", "open", "positional")
+
+    def __init__(
+        self,
+        positional: list[Value] | None = None,
+        keywords: dict[str, Value] | None = None,
+        open_ended: bool = False,
+    ) -> None:
+        self.positional = positional or []
+        self.keywords = keywords or {}
+        self.open = open_ended
+
+    def get(self, position: int | None, *names: str) -> Value | None:
+        """The argument at `position` or by one of `names`, None when absent."""
+        for name in names:
+            if name in self.keywords:
+                return self.keywords[name]
+        if position is not None and position < len(self.positional):
+            return self.positional[position]
+        return None
+
+    def all(self) -> list[Value]:
+        return [*self.positional, *self.keywords.values()]
+
+    def bind(self, parameters: tuple[str, ...]) -> dict[str, Value]:
+        """The arguments by parameter name."""
+        bound = dict(zip(parameters, self.positional, strict=False))
+        bound.update(self.keywords)
+        return bound
+
+
+class Frame:
+    """One activation of a function, a class body or a module body."""
+
+    __slots__ = (
+        "closure", "context_values", "function", "global_names", "module", "receiver", "returns",
+        "scope", "yields",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scope: Store,
+        module: values.ModuleScope,
+        closure: tuple[Store, ...] = (),
+        function: values.Function | None = None,
+    ) -> None:
+        self.scope = scope
+        self.module = module
+        self.closure = closure
+        self.function = function
+        self.returns: list[Value] = []
+        self.yields: list[Value] = []
+        self.global_names: set[str] = set()
+        self.receiver: Value | None = None
+
+
+class OutOfBudget(Exception):
+    """The run of one entry point has used up its steps."""
+
+
+class Interpreter:
+    """One abstract run of a project."""
+
+    def __init__(self, files: Mapping[str, ir.FileIR], resolve: Resolver) -> None:
+        self.files = files
+        self.resolve = resolve
+        self.state = State()
+        self.context = events.Context()
+        self.events: list[events.Event] = []
+        self.layers: list[values.Layer] = []
+        self.things: list[values.Thing] = []
+        self.modules: dict[str, values.ModuleScope] = {}
+        self.mains: list[tuple[tuple[ir.Stmt, ...], Frame]] = []
+        self.executed: set[int] = set()
+        self.built: set[int] = set()
+        self.functions: dict[int, values.Function] = {}
+        self.classes: dict[int, values.Class] = {}
+        self.steps = 0
+        self.entry_limit = MAX_ENTRY_STEPS
+        self.exhausted = False
+        self.active: dict[int, int] = {}
+        self.depth = 0
+        self.loop_counter = 0
+        self.filling: list[Place] = []
+        """Loops that append padding until a sequence is long enough."""
+        self.library: values.Value | None = None
+
+    # --- events ---
+
+    def emit(self, event: events.Event) -> None:
+        event.time = len(self.events)
+        event.context = event.context.copy()
+        self.events.append(event)
+
+    def tick(self) -> None:
+        self.steps += 1
+        if self.steps > self.entry_limit:
+            self.exhausted = True
+            raise OutOfBudget
+
+    # --- contexts ---
+
+    @contextmanager
+    def condition(self, place: Place, arm: int) -> Iterator[None]:
+        saved = self.context.conditions
+        self.context.conditions = (*saved, (place, arm))
+        try:
+            yield
+        finally:
+            self.context.conditions = saved
+
+    @contextmanager
+    def hypothetical(self) -> Iterator[None]:
+        saved, self.context.hypothetical = self.context.hypothetical, True
+        try:
+            yield
+        finally:
+            self.context.hypothetical = saved
+
+    @contextmanager
+    def loop(self, place: Place, number: int, turn: int) -> Iterator[None]:
+        saved = self.context.loops
+        self.context.loops = (*saved, (place, number, turn))
+        try:
+            yield
+        finally:
+            self.context.loops = saved
+
+    @contextmanager
+    def without_gradients(self, off: bool = True) -> Iterator[None]:
+        saved = self.context.gradients
+        self.context.gradients = saved and not off
+        try:
+            yield
+        finally:
+            self.context.gradients = saved
+
+    # --- modules ---
+
+    def module(self, path: str) -> values.ModuleScope:
+        """The module in the file at `path`, its body run at the first request."""
+        known = self.modules.get(path)
+        if known is not None:
+            return known
+        scope = values.ModuleScope(path)
+        self.modules[path] = scope
+        file = self.files.get(path)
+        if file is not None:
+            self._run_module(scope, file)
+        return scope
+
+    def _run_module(self, scope: values.ModuleScope, file: ir.FileIR) -> None:
+        from rnnlint.semantics import statements
+
+        saved, self.context = self.context, events.Context()
+        self.context.entry = saved.entry
+        frame = Frame(scope.fields, scope)
+        try:
+            statements.execute_block(self, file.body, frame)
+        except RecursionError:
+            self.exhausted = True
+        finally:
+            self.context = saved
+
+    # --- calls ---
+
+    def call_function(
+        self,
+        function: values.Function,
+        arguments: Arguments,
+        place: Place,
+        receiver: Value | None = None,
+    ) -> Value:
+        """Run a function of the project and return what it returns."""
+        key = id(function.node)
+        if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
+            return UNKNOWN
+        from rnnlint.semantics import statements
+
+        frame = Frame({}, function.module, function.closure, function)
+        frame.receiver = receiver
+        self._bind(function, arguments, receiver, frame)
+        self.executed.add(key)
+        self.active[key] = self.active.get(key, 0) + 1
+        self.depth += 1
+        saved_stack, saved_grad = self.context.stack, self.context.gradients
+        saved_filling, self.filling = self.filling, []
+        self.context.stack = (*saved_stack, place)
+        if any(
+            isinstance(mark, values.External) and mark.name in _NO_GRADIENT_DECORATORS
+            for mark in function.decorators
+        ):
+            self.context.gradients = False
+        try:
+            return statements.run_body(self, function.node, frame)
+        finally:
+            self.filling = saved_filling
+            self.context.stack, self.context.gradients = saved_stack, saved_grad
+            self.depth -= 1
+            self.active[key] -= 1
+
+    def _bind(
+        self,
+        function: values.Function,
+        arguments: Arguments,
+        receiver: Value | None,
+        frame: Frame,
+    ) -> None:
+        given = list(arguments.positional)
+        if receiver is not None and function.kind != "static":
+            given.insert(0, receiver)
+        keywords = dict(arguments.keywords)
+        for parameter in function.node.params:
+            name = parameter.name
+            if parameter.kind == "*":
+                value: Value = (
+                    values.ListObject(None, UNKNOWN)
+                    if arguments.open and not given
+                    else values.Tuple(tuple(given))
+                )
+                given = []
+            elif parameter.kind == "**":
+                value = values.DictObject(keywords, UNKNOWN if arguments.open else None)
+                keywords = {}
+            elif given and parameter.kind != "keyword-only":
+                value = given.pop(0)
+                keywords.pop(name, None)
+            elif name in keywords:
+                value = keywords.pop(name)
+            elif arguments.open:
+                value = UNKNOWN
+            else:
+                value = function.defaults.get(name, UNKNOWN)
+            if isinstance(value, values.Unknown) and parameter.annotation is not None:
+                value = self._annotated(parameter.annotation, function)
+            frame.scope[name] = value
+
+    def _annotated(self, annotation: ir.Expr, function: values.Function) -> Value:
+        """What an annotation says of a parameter nobody passed: an instance of the class."""
+        from rnnlint.semantics import expressions
+
+        frame = Frame({}, function.module, function.closure)
+        kind = expressions.evaluate(self, annotation, frame)
+        if isinstance(kind, values.External) and kind.name in ("torch.Tensor", "torch.LongTensor"):
+            return values.TENSOR
+        if isinstance(kind, values.Class):
+            return self.fabricate(kind)
+        return UNKNOWN
+
+    def fabricate(self, cls: values.Class) -> Value:
+        """An instance of a class, built from arguments that nobody knows."""
+        made = cls.fields.get("<fabricated>")
+        if isinstance(made, Value):
+            return made
+        cls.fields["<fabricated>"] = UNKNOWN
+        made = self.instantiate(cls, Arguments(open_ended=True), cls.place or Place("", 0, 0))
+        cls.fields["<fabricated>"] = made
+        return made
+
+    def instantiate(self, cls: values.Class, arguments: Arguments, place: Place) -> Value:
+        """Build an instance of a class of the project."""
+        from rnnlint.semantics import attributes, library
+
+        self.built.add(id(cls.node))
+        instance = values.Instance(cls, place)
+        initialiser = attributes.find_in_class(cls, "__init__")
+        if isinstance(initialiser, values.Function):
+            self.call_function(initialiser, arguments, place, instance)
+        else:
+            library.construct_base(self, instance, arguments, place)
+        return instance
+
+    # --- entry points ---
+
+    def run(self) -> None:
+        """Run the whole project: modules, `__main__` blocks, then what nobody called."""
+        for path in sorted(self.files):
+            self._entry(lambda path=path: self.module(path))  # type: ignore[misc]
+            self._run_mains()
+        self._run_uncalled()
+
+    def _run_mains(self) -> None:
+        from rnnlint.semantics import statements
+
+        while self.mains:
+            body, frame = self.mains.pop(0)
+            self._entry(lambda b=body, f=frame: statements.execute_block(self, b, f))  # type: ignore[misc]
+
+    def _run_uncalled(self) -> None:
+        """Run functions and methods that no run has reached, callers before callees."""
+        from rnnlint.semantics import attributes
+
+        for _ in range(2):
+            pending = [key for key in self.functions if key not in self.executed]
+            mentioned: dict[str, int] = {}
+            for key in pending:
+                node = self.functions[key].node
+                for name in set(getattr(node, "mentions", ())):
+                    mentioned[name] = mentioned.get(name, 0) + 1
+            roots = [key for key in pending if not mentioned.get(self.functions[key].name)]
+            rest = [key for key in pending if mentioned.get(self.functions[key].name)]
+            for key in [*roots, *rest]:
+                if key in self.executed:
+                    continue
+                function = self.functions[key]
+                if isinstance(function.node, ir.Lambda):
+                    continue
+                receiver: Value | None = None
+                if function.owner is not None and function.kind != "static":
+                    owner = function.owner
+                    receiver = owner if function.kind == "class" else None
+                    if receiver is None:
+                        known = attributes.known_instance(self, owner)
+                        receiver = known if known is not None else self._fabricated(owner)
+                if key in self.executed:
+                    continue
+                place = Place(function.module.path, function.node.start, function.node.end)
+                self._entry(
+                    lambda f=function, p=place, r=receiver: self.call_function(  # type: ignore[misc]
+                        f, Arguments(open_ended=True), p, r
+                    )
+                )
+
+    def _fabricated(self, owner: values.Class) -> Value:
+        result: list[Value] = [UNKNOWN]
+        self._entry(lambda: result.append(self.fabricate(owner)))
+        return result[-1]
+
+    def _entry(self, action: Callable[[], object]) -> None:
+        """Run one entry point within its own budget."""
+        if self.steps >= MAX_STEPS:
+            self.exhausted = True
+            return
+        self.context = events.Context()
+        self.context.entry = len(self.events) + 1
+        self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, MAX_STEPS)
+        self.depth = 0
+        self.active.clear()
+        try:
+            action()
+        except OutOfBudget:
+            pass
+        except RecursionError:
+            self.exhausted = True
+        finally:
+            self.state = State()
+
+
+_NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}

@@ -1,0 +1,131 @@
+"""What iterating over an abstract value yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rnnlint.semantics import values
+from rnnlint.semantics.interpreter import Interpreter
+from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+
+MAX_UNROLLED = 48
+"""Known items are visited one by one up to this number."""
+
+
+def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
+    """All items in order, or None when they are not known one by one."""
+    from rnnlint.semantics import library, modules
+
+    if isinstance(value, values.Tuple):
+        return value.items
+    if isinstance(value, values.ListObject):
+        items = value.fields["items"]
+        return items if items is None or isinstance(items, tuple) else None
+    if isinstance(value, values.DictObject):
+        if value.fields["rest"] is not None:
+            return None
+        return tuple(values.Const(key) for key in value.fields["entries"])
+    if isinstance(value, values.Parameters):
+        return modules.parameter_items(value)
+    if isinstance(value, values.Container):
+        return tuple(value.fields["children"].values())
+    if isinstance(value, values.Const) and isinstance(value.value, str):
+        return None
+    if isinstance(value, values.Thing):
+        return library.items_of_thing(run, value)
+    return None
+
+
+def element(run: Interpreter, value: Value) -> Value:
+    """Any one item."""
+    from rnnlint.semantics import library, tensors
+
+    items = known_items(run, value)
+    if items:
+        return join(list(items))
+    if isinstance(value, values.ListObject):
+        found = value.fields["element"]
+        return found if isinstance(found, Value) else UNKNOWN
+    if isinstance(value, values.DictObject):
+        return UNKNOWN
+    if isinstance(value, values.Tensor):
+        return tensors.row(value)
+    if isinstance(value, values.Shape):
+        return values.Size()
+    if isinstance(value, values.Union):
+        return join([element(run, member) for member in value.members])
+    if isinstance(value, values.Thing):
+        return library.element_of_thing(run, value)
+    if isinstance(value, values.Instance):
+        return _instance_element(run, value)
+    return UNKNOWN
+
+
+def _instance_element(run: Interpreter, value: values.Instance) -> Value:
+    from rnnlint.semantics import attributes, library
+    from rnnlint.semantics.interpreter import Arguments
+
+    place = value.place or Place("", 0, 0)
+    method = attributes.find_in_class(value.cls, "__iter__")
+    if isinstance(method, values.Function):
+        produced = run.call_function(method, Arguments(), place, value)
+        if produced is not value:
+            return element(run, produced)
+        method = attributes.find_in_class(value.cls, "__next__")
+        if isinstance(method, values.Function):
+            return run.call_function(method, Arguments(), place, value)
+        return UNKNOWN
+    method = attributes.find_in_class(value.cls, "__getitem__")
+    if isinstance(method, values.Function):
+        return run.call_function(method, Arguments([UNKNOWN]), place, value)
+    return library.element_of_base(run, value)
+
+
+def item(run: Interpreter, value: Value, index: int, total: int | None = None) -> Value:
+    """The item at `index`, when unpacking into `total` names."""
+    if isinstance(value, values.Union):
+        found = [item(run, member, index, total) for member in value.members]
+        return join(found)
+    items = known_items(run, value)
+    if items is not None:
+        if total is not None and len(items) != total:
+            return UNKNOWN
+        return items[index] if index < len(items) else UNKNOWN
+    if isinstance(value, values.Shape):
+        return value.axis(index)
+    return element(run, value)
+
+
+def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
+    """The items of the turns in which a loop's body is looked at.
+
+    Known items are visited one by one; otherwise the body runs twice over the
+    same abstract element, so that what one iteration carries into the next shows.
+    """
+    items = known_items(run, value)
+    if items is not None and len(items) <= MAX_UNROLLED and _worth_unrolling(items):
+        yield from items
+        if len(items) == 1 and not isinstance(items[0], values.Parameter):
+            yield items[0]
+        return
+    if items is not None and not items:
+        yield UNKNOWN
+        return
+    repeated = element(run, value)
+    yield repeated
+    yield repeated
+
+
+def _worth_unrolling(items: tuple[Value, ...]) -> bool:
+    return 0 < len(items) and (
+        len(items) <= 4 or any(not isinstance(item, values.Const) for item in items)
+    )
+
+
+def order_of(value: Value) -> tuple[str, values.Provenance]:
+    """Whether a batch or its lengths are "sorted", in "arbitrary" order, or ""."""
+    if isinstance(value, values.ListObject):
+        return value.fields["order"], value.fields["order_steps"]
+    if isinstance(value, values.Tensor):
+        return value.order, value.order_steps
+    return "", ()

@@ -1,0 +1,596 @@
+"""Library objects: looking them up in the catalogue and applying their effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    catalogue,
+    data,
+    events,
+    frameworks,
+    modules,
+    python,
+    tensors,
+    training,
+    values,
+)
+from rnnlint.semantics.catalogue import Entry
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
+
+canonical = catalogue.canonical
+
+
+def knows(name: str) -> bool:
+    """Whether the catalogue lists this library name."""
+    return catalogue.find(name) is not None
+
+
+def is_module_class(name: str) -> bool:
+    """Whether a library class is a torch module."""
+    entry = catalogue.find(name)
+    return entry is not None and entry.effect in ("module_base", "layer", "container", "wrapper")
+
+
+def attribute_of_external(
+    run: Interpreter, owner: values.External, name: str, place: Place
+) -> Value:
+    full = f"{owner.name}.{name}"
+    if name == "__name__":
+        return values.Const(owner.name.rsplit(".", 1)[-1])
+    if full in ("torch.cuda", "torch.version"):
+        return values.External(full)
+    return values.External(full)
+
+
+# --- calling library names -------------------------------------------------
+
+Effect = Callable[[Interpreter, Entry, str, Arguments, Place], Value]
+
+
+def call_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
+    """The value of calling a library function or class."""
+    function = python.FUNCTIONS.get(name) or python.FUNCTIONS.get(canonical(name))
+    if function is not None:
+        return function(run, arguments, place)
+    entry = catalogue.find(name)
+    if entry is None:
+        return _uncatalogued(run, name, arguments, place)
+    return EFFECTS[entry.effect](run, entry, name, arguments, place)
+
+
+def _uncatalogued(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
+    last = name.rsplit(".", 1)[-1]
+    first = arguments.get(0, "params", "parameters")
+    if first is not None and last[:1].isupper() and training.leads_to_parameters(first):
+        return training.build_optimizer(run, last, arguments, place, foreign=True)
+    if last in ("pad_sequences",):
+        return data.keras_pad(run, arguments, place)
+    return frameworks.unknown_external(run, name, arguments, place)
+
+
+def _layer(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return build_layer(run, entry, arguments, place)
+
+
+def build_layer(run: Interpreter, entry: Entry, arguments: Arguments, place: Place) -> values.Layer:
+    """Construct a library layer and note it."""
+    options = arguments.bind(entry.parameters)
+    if arguments.open:
+        options = {**{key: UNKNOWN for key in entry.parameters if key not in options}, **options}
+    layer = values.Layer(entry.kind, place, options, run.context.stack)
+    if modules.has_recurrence(layer):
+        layer.context = run.context.copy()
+        run.layers.append(layer)
+    return layer
+
+
+def _any_layer(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`getattr(nn, kind)(...)` with a kind that nobody knows."""
+    if {"batch_first", "bidirectional", "num_layers"} & set(arguments.keywords):
+        return build_layer(run, Entry("layer", "LSTM", entry.parameters), arguments, place)
+    return tensors.mixed(arguments.all())
+
+
+def _container(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    from rnnlint.semantics import iteration
+
+    children: dict[object, Value] = {}
+    given = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.DictObject):
+        children = dict(given[0].fields["entries"])
+    elif entry.kind == "ModuleList":
+        items = iteration.known_items(run, given[0]) if given else ()
+        if items is None:
+            items = (iteration.element(run, given[0]),)
+        children = dict(enumerate(items))
+    else:
+        children = dict(enumerate(given))
+    return values.Container(entry.kind, place, children)
+
+
+def _wrapper(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    module = arguments.get(0, "module")
+    if module is None:
+        return UNKNOWN
+    return values.Container(entry.kind, place, {"module": module})
+
+
+def _same(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return arguments.positional[0] if arguments.positional else (
+        next(iter(arguments.keywords.values()), UNKNOWN)
+    )
+
+
+def _nothing(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return NONE
+
+
+def _unknown(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return tensors.mixed(arguments.all())
+
+
+def _method_of_first(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`torch.sum(x, 1)` is `x.sum(1)`."""
+    first = arguments.get(0, "input", "x", "a")
+    rest = Arguments(
+        arguments.positional[1:],
+        {k: v for k, v in arguments.keywords.items() if k != "input"},
+        arguments.open,
+    )
+    if isinstance(first, values.Parameter):
+        return modules.call_parameter_method(run, first, entry.kind, rest, place)
+    if first is not None:
+        order = data.as_batch(first)
+        if order is not None:
+            return tensors.call_method(run, order, entry.kind, rest, place)
+        if isinstance(first, values.Union):
+            first = modules.as_tensor(first)
+    given = first if isinstance(first, values.Tensor) else values.TENSOR
+    return tensors.call_method(run, given, entry.kind, rest, place)
+
+
+def _elementwise(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return tensors.kept(modules.as_tensor(arguments.get(0, "input")))
+
+
+def _device(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    kind = tensors.device_kind(arguments.get(0, "device", "type"))
+    return values.Device(kind) if kind else UNKNOWN
+
+
+def _no_grad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return values.Thing("no_grad", "no_grad", place, {})
+
+
+def _set_grad(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    off = bool(arguments.positional) and values.truth(arguments.positional[0]) is False
+    return values.Thing("no_grad" if off else "context", name, place, {})
+
+
+def _context(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return values.Thing("context", name, place, {})
+
+
+def _initialise(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    target = arguments.get(0, "tensor")
+    for member in values.members(target) if target is not None else ():
+        if isinstance(member, values.Parameter):
+            modules.initialise(run, member, entry.kind, arguments.get(1, "val"), place)
+        elif isinstance(member, values.Parameters):
+            for item in modules.parameter_items(member) or ():
+                if isinstance(item, values.Parameter):
+                    modules.initialise(run, item, entry.kind, arguments.get(1, "val"), place)
+    return target if target is not None else UNKNOWN
+
+
+def _orthogonal_parametrization(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    module, which = arguments.get(0, "module"), arguments.get(1, "name")
+    if isinstance(module, values.Layer) and isinstance(which, values.Const):
+        parameter = values.Parameter(module, str(which.value), 2)
+        modules.initialise(run, parameter, "parametrization", None, place)
+    return module if module is not None else UNKNOWN
+
+
+def _loss(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return compute_loss(run, entry.kind, dict(arguments.keywords), arguments, place)
+
+
+def compute_loss(
+    run: Interpreter, kind: str, options: dict[str, Value], arguments: Arguments, place: Place
+) -> Value:
+    """A loss of prediction and target."""
+    prediction = arguments.get(0, "input")
+    target = arguments.get(1, "target")
+    for tensor in tensors.tensors_in(prediction) if prediction is not None else []:
+        tensors.touch(run, tensor, place)
+    event = events.LossComputed(
+        place, run.context, kind, prediction or UNKNOWN, target or UNKNOWN, options
+    )
+    run.emit(event)
+    graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
+    return values.Tensor(calls=graph, loss=event)
+
+
+def _module_base(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return UNKNOWN
+
+
+# --- calling library layers ------------------------------------------------
+
+_ACTIVATIONS = {
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Sigmoid": "sigmoid",
+    "LogSigmoid": "log_sigmoid",
+}
+_KEEPING = frozenset(
+    "Linear LazyLinear Embedding Dropout Dropout1d AlphaDropout LayerNorm ReLU LeakyReLU ELU GELU "
+    "SiLU Tanh Hardtanh Softplus PReLU Identity SELU Hardsigmoid".split()
+)
+
+
+def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> Value:
+    """Run a layer that is not recurrent."""
+    if layer.kind.endswith("Loss"):
+        return compute_loss(run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place)
+    given = arguments.get(0, "input")
+    for tensor in tensors.tensors_in(given) if given is not None else []:
+        tensors.touch(run, tensor, place)
+    source = modules.as_tensor(given)
+    if layer.kind in _ACTIVATIONS:
+        activation = values.Activation(_ACTIVATIONS[layer.kind], place)
+        return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
+    if layer.kind == "Embedding":
+        return tensors.changed(tensors.kept(source), rank=None, lengths=False, mask=False)
+    if layer.kind in ("Dropout", "Dropout1d", "AlphaDropout", "Identity"):
+        return source
+    if layer.kind in _KEEPING:
+        return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
+    if layer.kind == "Flatten":
+        return tensors.derived(source)
+    if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
+        return tensors.changed(
+            tensors.derived(source), padding=source.padding, batch_axis=None
+        )
+    return tensors.changed(tensors.derived(source), calls=tensors.graph_of(
+        values.Tuple(tuple(arguments.all()))
+    ))
+
+
+# --- natives: methods of abstract objects ----------------------------------
+
+
+def call_native(run: Interpreter, native: values.Native, arguments: Arguments, place: Place) -> Value:
+    """A method of a built-in or abstract object."""
+    receiver, name = native.receiver, native.name
+    if isinstance(receiver, values.Tensor):
+        return tensors.call_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.ListObject):
+        return python.call_list_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.DictObject):
+        return python.call_dict_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Const):
+        return python.call_text_method(receiver, name, arguments)
+    if isinstance(receiver, values.Parameter):
+        return modules.call_parameter_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Gradient):
+        return training.call_gradient_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Thing):
+        return call_thing_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, (values.Layer, values.Container)):
+        return modules.call_module_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Instance):
+        return _call_base_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Class) and name == "load_from_checkpoint":
+        instance = run.fabricate(receiver)
+        run.emit(events.Load(place, run.context, modules.layers_in(instance)))
+        return instance
+    return UNKNOWN
+
+
+def unknown_method(
+    run: Interpreter, receiver: Value, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A method of something that was not seen; its name may say what it does."""
+    if name == "backward":
+        tensors.backward(run, receiver, arguments, place)
+        return NONE
+    if name in ("step", "zero_grad"):
+        what = name
+        run.emit(events.OptimizerEvent(place, run.context, what, UNKNOWN, None, len(arguments.all())))
+        return UNKNOWN
+    if frameworks.is_tokenizer_call(name, arguments):
+        return frameworks.encode(run, arguments, place)
+    return calls.opaque(run, name, arguments, place)
+
+
+# --- the library part of the project's own classes -------------------------
+
+
+def construct_base(
+    run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
+) -> None:
+    """Run a library base class's constructor for an instance of a project class."""
+    for base in instance.cls.external_bases():
+        entry = catalogue.find(base)
+        if entry is None:
+            continue
+        if entry.effect in ("layer", "optimizer", "scheduler", "loader", "trainer", "container"):
+            made = EFFECTS[entry.effect](run, entry, base, arguments, place)
+            run.state.set(instance.fields, "<base>", made)
+            return
+    _fill_dataclass(run, instance, arguments)
+
+
+def _fill_dataclass(run: Interpreter, instance: values.Instance, arguments: Arguments) -> None:
+    """Fields of a dataclass or named tuple from the constructor's arguments."""
+    from rnnlint.lowering import ir
+
+    names: list[str] = []
+    for base in reversed([b for b in instance.cls.ancestry() if isinstance(b, values.Class)]):
+        for statement in base.node.body:
+            if isinstance(statement, ir.Assign) and statement.annotation is not None:
+                target = statement.targets[0]
+                if isinstance(target, ir.Name) and target.id not in names:
+                    names.append(target.id)
+    for name, value in arguments.bind(tuple(names)).items():
+        run.state.set(instance.fields, name, value)
+
+
+def attribute_of_base(
+    run: Interpreter, instance: values.Instance, name: str, place: Place
+) -> Value:
+    """An attribute that the project's class inherits from a library class."""
+    base = instance.fields.get("<base>")
+    if isinstance(base, values.Thing):
+        return attribute_of_thing(run, base, name, place)
+    if isinstance(base, values.Value) and name != "__init__":
+        found = attributes.get_attribute(run, base, name, place)
+        if not isinstance(found, values.Unknown):
+            return found
+    if name == "__init__" or _inherits_method(instance.cls, name):
+        return values.Native(name, instance)
+    return UNKNOWN
+
+
+def _inherits_method(cls: values.Class, name: str) -> bool:
+    bases = cls.external_bases()
+    if any(is_module_class(base) for base in bases):
+        return name in modules.MODULE_METHODS or name in frameworks.LIGHTNING_METHODS
+    return False
+
+
+def attribute_of_class(run: Interpreter, cls: values.Class, name: str, place: Place) -> Value:
+    if name == "load_from_checkpoint":
+        return values.Native(name, cls)
+    if name == "__init__":
+        return UNKNOWN
+    return UNKNOWN
+
+
+def _call_base_method(
+    run: Interpreter, instance: values.Instance, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name == "__init__":
+        construct_base(run, instance, arguments, place)
+        return NONE
+    if name in frameworks.LIGHTNING_METHODS:
+        return frameworks.call_lightning_method(run, instance, name, arguments, place)
+    return modules.call_module_method(run, instance, name, arguments, place)
+
+
+def call_base(run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place) -> Value:
+    """Call an instance whose `__call__` comes from a library class."""
+    base = instance.fields.get("<base>")
+    if isinstance(base, Value):
+        return calls.call(run, base, arguments, place)
+    return calls.opaque(run, instance.cls.name, arguments, place)
+
+
+def element_of_base(run: Interpreter, instance: values.Instance) -> Value:
+    base = instance.fields.get("<base>")
+    return element_of_thing(run, base) if isinstance(base, values.Thing) else UNKNOWN
+
+
+def item_of_base(run: Interpreter, instance: values.Instance, key: Value, place: Place) -> Value:
+    base = instance.fields.get("<base>")
+    return item_of_thing(run, base, key, place) if isinstance(base, values.Thing) else UNKNOWN
+
+
+# --- things ----------------------------------------------------------------
+
+
+def attribute_of_thing(run: Interpreter, thing: values.Thing, name: str, place: Place) -> Value:
+    value = thing.fields.get(name)
+    if isinstance(value, Value):
+        return value
+    if thing.kind == "optimizer":
+        return training.optimizer_attribute(thing, name)
+    if thing.kind == "text_batch":
+        return data.text_batch_attribute(run, thing, name)
+    if thing.kind == "encoding":
+        return frameworks.encoding_item(thing, name)
+    if thing.kind == "loader" and name == "dataset":
+        return thing.options.get("dataset", UNKNOWN)
+    if thing.kind == "namespace":
+        return UNKNOWN
+    return values.Native(name, thing)
+
+
+def set_attribute_of_thing(
+    run: Interpreter, thing: values.Thing, name: str, value: Value, place: Place
+) -> None:
+    run.state.set(thing.fields, name, value)
+
+
+def item_of_thing(run: Interpreter, thing: values.Thing, key: Value, place: Place) -> Value:
+    if thing.kind == "group":
+        return training.group_item(thing, key)
+    if thing.kind in ("encoding", "text_batch") and isinstance(key, values.Const):
+        return attribute_of_thing(run, thing, str(key.value), place)
+    if thing.kind == "namespace" and isinstance(key, values.Const):
+        value = thing.fields.get(key.value)
+        return value if isinstance(value, Value) else UNKNOWN
+    if thing.kind == "tensor_dataset":
+        return data.element(run, thing)
+    return UNKNOWN
+
+
+def set_item_of_thing(
+    run: Interpreter, thing: values.Thing, key: Value, value: Value, place: Place
+) -> None:
+    if thing.kind == "group":
+        training.set_group_item(run, thing, key, place)
+    elif isinstance(key, values.Const):
+        run.state.set(thing.fields, key.value, value)
+
+
+def items_of_thing(run: Interpreter, thing: values.Thing) -> tuple[Value, ...] | None:
+    if thing.kind == "fabric_prepared":
+        return None
+    return None
+
+
+def element_of_thing(run: Interpreter, thing: values.Thing) -> Value:
+    return data.element(run, thing)
+
+
+def call_thing(run: Interpreter, thing: values.Thing, arguments: Arguments, place: Place) -> Value:
+    if thing.kind == "padding_collator":
+        return frameworks.encode(run, arguments, thing.place or place)
+    if thing.kind == "transformer":
+        return frameworks.run_transformer(arguments)
+    if frameworks.is_tokenizer_call("__call__", arguments):
+        return frameworks.encode(run, arguments, place)
+    return tensors.mixed(arguments.all())
+
+
+def call_thing_method(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    handler = _THING_METHODS.get(thing.kind)
+    if handler is not None:
+        return handler(run, thing, name, arguments, place)
+    return calls.opaque(run, name, arguments, place)
+
+
+_THING_METHODS: dict[str, Callable[[Interpreter, values.Thing, str, Arguments, Place], Value]] = {
+    "parser": python.call_parser,
+    "optimizer": training.call_optimizer,
+    "scheduler": training.call_scheduler,
+    "scaler": training.call_scaler,
+    "loader": data.call_loader,
+    "trainer": frameworks.call_trainer,
+    "fabric": frameworks.call_fabric,
+    "encoding": frameworks.call_encoding,
+    "engine": frameworks.call_engine,
+    "field": data.call_field,
+}
+
+
+def is_instance(run: Interpreter, value: Value, kind: Value) -> bool | None:
+    """`isinstance(value, kind)`; None when open."""
+    kinds = kind.items if isinstance(kind, values.Tuple) else values.members(kind)
+    answers = {_is_one(value, one) for one in kinds}
+    if True in answers:
+        return True
+    return None if None in answers or not answers else False
+
+
+def _is_one(value: Value, kind: Value) -> bool | None:
+    if isinstance(value, values.Unknown) or isinstance(value, values.Union):
+        return None
+    if isinstance(value, values.Instance):
+        if isinstance(kind, values.Class):
+            return kind in list(value.cls.ancestry()) or (None if value.cls.is_opaque() else False)
+        if isinstance(kind, values.External):
+            wanted = canonical(kind.name)
+            names = {canonical(name) for name in value.cls.external_bases()}
+            if wanted in names or (wanted == "torch.nn.Module" and modules.is_module(value)):
+                return True
+            return False if names <= {"torch.nn.Module"} or not names else None
+        return None
+    if isinstance(kind, values.Class):
+        return False
+    if not isinstance(kind, values.External):
+        return None
+    wanted = canonical(kind.name)
+    if isinstance(value, values.Layer):
+        if wanted == "torch.nn.RNNBase":
+            return modules.is_recurrent(value)
+        return wanted in (f"torch.nn.{value.kind}", "torch.nn.Module")
+    if isinstance(value, values.Container):
+        return wanted.rsplit(".", 1)[-1] in (value.kind, "Module")
+    if isinstance(value, values.Tensor):
+        if wanted == "torch.nn.utils.rnn.PackedSequence":
+            return value.packed
+        if wanted in ("builtins.tuple", "builtins.list", "builtins.dict", "builtins.str"):
+            return False
+        return wanted in ("torch.Tensor", "torch.autograd.Variable") or None
+    return _plain_type(value, wanted)
+
+
+_PLAIN: dict[type, str] = {
+    values.Tuple: "builtins.tuple",
+    values.DictObject: "builtins.dict",
+}
+
+
+def _plain_type(value: Value, wanted: str) -> bool | None:
+    if isinstance(value, values.ListObject):
+        return wanted == f"builtins.{value.kind}" or (None if value.kind == "generator" else False)
+    name = _PLAIN.get(type(value))
+    if name is not None:
+        return wanted == name
+    if isinstance(value, values.Const):
+        return wanted == f"builtins.{type(value.value).__name__}"
+    if isinstance(value, values.Parameter):
+        return wanted in ("torch.Tensor", "torch.nn.Parameter")
+    return None
+
+
+EFFECTS: dict[str, Effect] = {
+    "layer": _layer,
+    "any_layer": _any_layer,
+    "container": _container,
+    "wrapper": _wrapper,
+    "module_base": _module_base,
+    "dataset_base": _module_base,
+    "optimizer_base": _module_base,
+    "data_module": _module_base,
+    "same": _same,
+    "nothing": _nothing,
+    "unknown": _unknown,
+    "method_of_first": _method_of_first,
+    "elementwise": _elementwise,
+    "device": _device,
+    "no_grad": _no_grad,
+    "set_grad_enabled": _set_grad,
+    "context": _context,
+    "init": _initialise,
+    "orthogonal_parametrization": _orthogonal_parametrization,
+    "loss": _loss,
+    **data.EFFECTS,
+    **training.EFFECTS,
+    **frameworks.EFFECTS,
+}

@@ -1,0 +1,452 @@
+"""Operators and subscripts over abstract values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from rnnlint.lowering import ir
+from rnnlint.semantics import iteration, values
+from rnnlint.semantics.interpreter import Frame, Interpreter
+from rnnlint.semantics.values import UNKNOWN, Place, Step, Value, join
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "|": operator.or_,
+    "&": operator.and_,
+}
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "is": operator.eq,
+    "is not": operator.ne,
+}
+
+
+def unary(op: str, operand: Value) -> Value:
+    if op == "not":
+        decided = values.truth(operand)
+        if decided is not None:
+            return values.Const(not decided)
+        if isinstance(operand, values.Const):
+            return values.Const(not operand.value, option=operand.option)
+        return UNKNOWN
+    if isinstance(operand, values.Const) and isinstance(operand.value, (int, float)):
+        if op == "-":
+            return values.Const(-operand.value, option=operand.option)
+        return operand
+    if isinstance(operand, values.Size) and op == "-":
+        return values.Slice(operand, None, None)
+    if isinstance(operand, values.Tensor):
+        from rnnlint.semantics import tensors
+
+        return tensors.kept(operand)
+    return UNKNOWN
+
+
+def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -> Value:
+    if isinstance(left, values.Union) or isinstance(right, values.Union):
+        results = [
+            binary(run, op, one, two, place)
+            for one in values.members(left)[:4]
+            for two in values.members(right)[:4]
+        ]
+        return join(results)
+    if isinstance(left, values.Const) and isinstance(right, values.Const):
+        return _constants(op, left, right)
+    symbolic = _symbolic(op, left, right, place)
+    if symbolic is not None:
+        return symbolic
+    if op == "+" and _is_sequence(left) and _is_sequence(right):
+        return _concatenated(run, left, right)
+    if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
+        from rnnlint.semantics import tensors
+
+        return tensors.combined(op, left, right)
+    if isinstance(left, values.ListObject) and op == "*":
+        return values.ListObject(None, iteration.element(run, left))
+    if isinstance(left, values.Parameters) or isinstance(right, values.Parameters):
+        both = [v for v in (left, right) if isinstance(v, values.Parameters)]
+        return values.Parameters(tuple(m for v in both for m in v.modules))
+    from rnnlint.semantics import tensors
+
+    return tensors.mixed([left, right])
+
+
+def _constants(op: str, left: values.Const, right: values.Const) -> Value:
+    function = _ARITHMETIC.get(op)
+    option = left.option or right.option
+    if function is None or (op == "*" and _is_long(left, right)):
+        return UNKNOWN
+    try:
+        result = function(left.value, right.value)
+    except (TypeError, ValueError, ArithmeticError, MemoryError):
+        return UNKNOWN
+    if isinstance(result, str) and len(result) > 1000:
+        return UNKNOWN
+    return values.Const(result, option=option)
+
+
+def _is_long(left: values.Const, right: values.Const) -> bool:
+    """Whether repeating a text would make it long."""
+    for text, count in ((left.value, right.value), (right.value, left.value)):
+        if isinstance(text, str) and isinstance(count, int) and len(text) * count > 1000:
+            return True
+    return False
+
+
+def _symbolic(op: str, left: Value, right: Value, place: Place) -> Value | None:
+    """Arithmetic on sizes, and the padding idioms built from it."""
+    if isinstance(right, values.Size) and op == "-":
+        if isinstance(left, values.Const) and left.value in (0, 1):
+            return values.Size()
+        return values.Shortfall()
+    if isinstance(right, values.Tensor) and right.lengths and op == "-":
+        return values.Shortfall()
+    if op == "*" and isinstance(right, values.Shortfall):
+        return values.Filler(place, left)
+    if op == "*" and isinstance(left, values.Shortfall):
+        return values.Filler(place, right)
+    if isinstance(left, values.Size) and op in ("//", "/", "*", "-", "+"):
+        if isinstance(right, values.Const):
+            return values.Size(("scaled", left.of, op, right.value), left.axis)
+        return values.Size()
+    if isinstance(right, values.Size) and op in ("*", "+"):
+        if isinstance(left, values.Const):
+            return values.Size(("scaled", right.of, op, left.value), right.axis)
+        return values.Size()
+    if op == "+" and isinstance(right, values.Filler):
+        return padded(left, right, "right")
+    if op == "+" and isinstance(left, values.Filler):
+        return padded(right, left, "left")
+    return None
+
+
+def padded(content: Value, filler: values.Filler, side: str) -> Value:
+    """A sequence to which padding was added."""
+    step = Step(filler.place, "pads each sequence to a common length")
+    base = content if isinstance(content, values.Tensor) else values.Tensor()
+    if base.padding is not None and base.padding.side != side:
+        side = ""
+    return _with(base, padding=values.Padding(side, (step,)), lengths=False)
+
+
+def _with(tensor: values.Tensor, **changes: Any) -> values.Tensor:
+    import msgspec
+
+    return msgspec.structs.replace(tensor, **changes)
+
+
+def _is_sequence(value: Value) -> bool:
+    return isinstance(value, (values.ListObject, values.Tuple))
+
+
+def _concatenated(run: Interpreter, left: Value, right: Value) -> Value:
+    first, second = iteration.known_items(run, left), iteration.known_items(run, right)
+    if isinstance(left, values.Tuple) and first is not None and second is not None:
+        return values.Tuple((*first, *second))
+    padding = _list_padding(left) or _list_padding(right)
+    if first is not None and second is not None and len(first) + len(second) <= 64:
+        made = values.ListObject((*first, *second))
+    else:
+        made = values.ListObject(
+            None, join([iteration.element(run, left), iteration.element(run, right)])
+        )
+    if padding is not None:
+        made.fields["padding"] = padding
+    return made
+
+
+def _list_padding(value: Value) -> values.Padding | None:
+    return value.fields.get("padding") if isinstance(value, values.ListObject) else None
+
+
+def extend_list(run: Interpreter, target: values.ListObject, more: Value, place: Place) -> None:
+    """`target.extend(more)` and `target += more`."""
+    if isinstance(more, values.Filler):
+        step = Step(more.place, "pads each sequence to a common length")
+        run.state.set(target.fields, "padding", values.Padding("right", (step,)))
+        return
+    old, new = target.fields["items"], iteration.known_items(run, more)
+    if old is not None and new is not None and len(old) + len(new) <= 64:
+        run.state.set(target.fields, "items", (*old, *new))
+    else:
+        append_unknown(run, target, iteration.element(run, more))
+
+
+def append_unknown(run: Interpreter, target: values.ListObject, value: Value) -> None:
+    """Let `value` be one more element of a list whose items are no longer known."""
+    known = target.fields["items"]
+    parts = list(known) if known else []
+    if isinstance(target.fields["element"], Value):
+        parts.append(target.fields["element"])
+    run.state.set(target.fields, "items", None)
+    run.state.set(target.fields, "element", join([*parts, value]))
+
+
+def compare(op: str, left: Value, right: Value) -> Value:
+    """The outcome of one comparison; UNKNOWN, or an option, when it is open."""
+    if isinstance(left, values.Const) and isinstance(right, values.Const):
+        return _compare_constants(op, left, right)
+    if op in ("is", "is not") and (_is_none(left) or _is_none(right)):
+        other = right if _is_none(left) else left
+        if _never_none(other):
+            return values.Const(op == "is not")
+        return UNKNOWN
+    if op in ("in", "not in"):
+        return _membership(op, left, right)
+    if op in ("==", "is", "!=", "is not"):
+        same = _same_type(left, right)
+        if same is not None:
+            return values.Const(same == (op in ("==", "is")))
+    if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
+        from rnnlint.semantics import tensors
+
+        return tensors.mask_of(left if isinstance(left, values.Tensor) else right)
+    return UNKNOWN
+
+
+def _compare_constants(op: str, left: values.Const, right: values.Const) -> Value:
+    if op in ("in", "not in"):
+        return _membership(op, left, right)
+    function = _COMPARISONS.get(op)
+    if function is None:
+        return UNKNOWN
+    try:
+        result = bool(function(left.value, right.value))
+    except TypeError:
+        return UNKNOWN
+    return values.Const(result, option=left.option or right.option)
+
+
+def _is_none(value: Value) -> bool:
+    return isinstance(value, values.Const) and value.value is None and not value.option
+
+
+def _never_none(value: Value) -> bool:
+    return isinstance(
+        value,
+        (
+            values.Tensor, values.Tuple, values.Object, values.Function, values.Bound,
+            values.External, values.Size, values.Parameter, values.Parameters, values.Device,
+        ),
+    ) or (isinstance(value, values.Const) and value.value is not None and not value.option)  # fmt: skip
+
+
+def _same_type(left: Value, right: Value) -> bool | None:
+    """`type(x) == Class` and the like."""
+    if isinstance(left, values.External) and isinstance(right, values.External):
+        from rnnlint.semantics import library
+
+        return library.canonical(left.name) == library.canonical(right.name)
+    kinds = (values.External, values.Class)
+    if isinstance(left, kinds) and isinstance(right, kinds):
+        return left is right
+    return None
+
+
+def _membership(op: str, left: Value, right: Value) -> Value:
+    inside = op == "in"
+    items: tuple[Any, ...] | None = None
+    if isinstance(right, values.Const) and isinstance(right.value, str):
+        if isinstance(left, values.Const) and isinstance(left.value, str):
+            answer = (left.value in right.value) == inside
+            return values.Const(answer, option=left.option or right.option)
+        return UNKNOWN
+    if isinstance(right, values.Tuple):
+        items = right.items
+    elif isinstance(right, values.ListObject):
+        items = right.fields["items"]
+    elif isinstance(right, values.DictObject) and right.fields["rest"] is None:
+        items = tuple(values.Const(key) for key in right.fields["entries"])
+    if items is None:
+        return UNKNOWN
+    if isinstance(left, values.Const) and all(isinstance(item, values.Const) for item in items):
+        found = any(item.value == left.value for item in items)
+        return values.Const(found == inside, option=left.option)
+    if isinstance(left, (values.Class, values.External)):
+        if any(_same_type(left, item) for item in items):
+            return values.Const(inside)
+        if all(isinstance(item, (values.Class, values.External)) for item in items):
+            return values.Const(not inside)
+    return UNKNOWN
+
+
+# --- subscripts ------------------------------------------------------------
+
+
+def get_item(
+    run: Interpreter, owner: Value, index: tuple[Value, ...], node: ir.Subscript, place: Place
+) -> Value:
+    """`owner[index]`."""
+    from rnnlint.semantics import library, modules, tensors
+
+    if isinstance(owner, values.Union):
+        return join([get_item(run, member, index, node, place) for member in owner.members])
+    if isinstance(owner, values.Tensor):
+        return tensors.index(run, owner, index, place)
+    if isinstance(owner, values.Parameter):
+        return modules.slice_parameter(owner, index, node)
+    first = index[0] if index else UNKNOWN
+    if isinstance(owner, values.Shape):
+        known = isinstance(first, values.Const) and isinstance(first.value, int)
+        return owner.axis(first.value) if known else values.Size()  # type: ignore[union-attr]
+    if isinstance(owner, values.DictObject):
+        return _dict_item(owner, first)
+    if isinstance(owner, (values.Tuple, values.ListObject, values.Container)):
+        return _sequence_item(run, owner, first)
+    if isinstance(owner, values.Thing):
+        return library.item_of_thing(run, owner, first, place)
+    if isinstance(owner, values.Instance):
+        from rnnlint.semantics import attributes
+        from rnnlint.semantics.interpreter import Arguments
+
+        method = attributes.find_in_class(owner.cls, "__getitem__")
+        if isinstance(method, values.Function):
+            return run.call_function(method, Arguments(list(index)), place, owner)
+        return library.item_of_base(run, owner, first, place)
+    if isinstance(owner, values.Const) and isinstance(owner.value, str):
+        return _text_item(owner, first)
+    if isinstance(owner, (values.External, values.Class)):
+        return owner  # a generic alias: list[int]
+    return UNKNOWN
+
+
+def _text_item(owner: values.Const, index: Value) -> Value:
+    bounds: list[Any] = []
+    if isinstance(index, values.Slice):
+        for part in (index.lower, index.upper, index.step):
+            if part is not None and not isinstance(part, values.Const):
+                return UNKNOWN
+            bounds.append(None if part is None else part.value)
+        try:
+            return values.Const(owner.value[slice(*bounds)], option=owner.option)
+        except (TypeError, ValueError):
+            return UNKNOWN
+    return UNKNOWN
+
+
+def _dict_item(owner: values.DictObject, key: Value) -> Value:
+    entries = owner.fields["entries"]
+    rest = owner.fields["rest"]
+    if isinstance(key, values.Const) and not key.option:
+        found = entries.get(key.value, rest)
+        return found if isinstance(found, Value) else UNKNOWN
+    candidates = [value for value in entries.values() if isinstance(value, Value)]
+    if isinstance(key, values.Const) and key.value in entries:
+        chosen = entries[key.value]
+        candidates = [chosen, *(value for value in candidates if value is not chosen)]
+        return join(candidates) if _are_callable(candidates) else _optional(chosen)
+    if isinstance(rest, Value):
+        candidates.append(rest)
+    return join(candidates) if candidates else UNKNOWN
+
+
+def _are_callable(candidates: list[Value]) -> bool:
+    return all(
+        isinstance(c, (values.Class, values.External, values.Function)) for c in candidates
+    )
+
+
+def _optional(value: Value) -> Value:
+    """A constant chosen by an option is itself an option."""
+    if isinstance(value, values.Const):
+        return values.Const(value.value, option=True)
+    return value
+
+
+def _sequence_item(run: Interpreter, owner: Value, key: Value) -> Value:
+    items = iteration.known_items(run, owner)
+    if isinstance(key, values.Const) and isinstance(key.value, int) and items is not None:
+        try:
+            return items[key.value]
+        except IndexError:
+            return UNKNOWN
+    if isinstance(key, values.Slice):
+        if items is not None:
+            bounds = _bounds(key)
+            if bounds is not None:
+                part = items[bounds]
+                if isinstance(owner, values.Tuple):
+                    return values.Tuple(part)
+                return values.ListObject(part)
+        return values.ListObject(None, iteration.element(run, owner))
+    if isinstance(owner, values.Container) and isinstance(key, values.Const):
+        child = owner.fields["children"].get(key.value)
+        return child if isinstance(child, Value) else UNKNOWN
+    return iteration.element(run, owner)
+
+
+def _bounds(key: values.Slice) -> slice | None:
+    parts: list[Any] = []
+    for part in (key.lower, key.upper, key.step):
+        if part is None:
+            parts.append(None)
+        elif isinstance(part, values.Const) and isinstance(part.value, int):
+            parts.append(part.value)
+        else:
+            return None
+    return slice(*parts)
+
+
+def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame) -> Value | None:
+    """`owner[index] = value`.
+
+    Returns:
+        The value that the owner's name has to be bound to anew, for values that
+        cannot change in place, else None.
+    """
+    from rnnlint.semantics import expressions, library, modules, tensors
+
+    owner = expressions.evaluate(run, target.value, frame)
+    index = tuple(expressions.evaluate(run, part, frame) for part in target.index)
+    place = Place(frame.module.path, target.start, target.end)
+    first = index[0] if index else UNKNOWN
+    if isinstance(owner, values.DictObject):
+        _set_dict_item(run, owner, first, value)
+    elif isinstance(owner, values.ListObject):
+        _set_list_item(run, owner, first, value)
+    elif isinstance(owner, values.Container):
+        children = dict(owner.fields["children"])
+        children[first.value if isinstance(first, values.Const) else len(children)] = value
+        run.state.set(owner.fields, "children", children)
+    elif isinstance(owner, values.Thing):
+        library.set_item_of_thing(run, owner, first, value, place)
+    elif isinstance(owner, values.Parameter):
+        part = modules.slice_parameter(owner, index, target)
+        modules.initialise(run, part, "assign", value, place)
+    elif isinstance(owner, values.Tensor):
+        return tensors.written(run, owner, index, value, place)
+    return None
+
+
+def _set_dict_item(run: Interpreter, owner: values.DictObject, key: Value, value: Value) -> None:
+    if isinstance(key, values.Const):
+        entries = dict(owner.fields["entries"])
+        entries[key.value] = value
+        run.state.set(owner.fields, "entries", entries)
+    else:
+        rest = owner.fields["rest"]
+        joined = join([rest, value]) if isinstance(rest, Value) else value
+        run.state.set(owner.fields, "rest", joined)
+
+
+def _set_list_item(run: Interpreter, owner: values.ListObject, key: Value, value: Value) -> None:
+    items = owner.fields["items"]
+    if items is not None and isinstance(key, values.Const) and isinstance(key.value, int):
+        if -len(items) <= key.value < len(items):
+            changed = list(items)
+            changed[key.value] = value
+            run.state.set(owner.fields, "items", tuple(changed))
+        return
+    append_unknown(run, owner, value)

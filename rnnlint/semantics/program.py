@@ -1,0 +1,215 @@
+"""The view of an analysed project that rules query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+from rnnlint.diagnostic import Span, TrailStep
+from rnnlint.lowering import ir
+from rnnlint.semantics import events, modules, values
+from rnnlint.semantics.interpreter import Interpreter, Resolver
+from rnnlint.semantics.values import Place, Step
+
+E = TypeVar("E", bound=events.Event)
+Locate = Callable[[Place], Span]
+
+
+class Program:
+    """What a project does when it trains, as far as it could be seen.
+
+    Args:
+        run: a finished abstract run.
+        locate: turns a place into rows and columns.
+    """
+
+    def __init__(self, run: Interpreter, locate: Locate) -> None:
+        self._run = run
+        self._locate = locate
+        self.events = tuple(run.events)
+        self.exhausted = run.exhausted
+        """Whether some part of the project lay beyond the bounds of the analysis."""
+
+    # --- places ---
+
+    def span(self, place: Place) -> Span:
+        """Rows and columns of a place."""
+        return self._locate(place)
+
+    def trail(self, steps: Iterable[Step]) -> tuple[TrailStep, ...]:
+        """A provenance as the trail of a diagnostic, each place once."""
+        seen: set[Place] = set()
+        trail = []
+        for step in steps:
+            if step.place not in seen and step.place.path:
+                seen.add(step.place)
+                trail.append(TrailStep(self.span(step.place), step.words))
+        return tuple(trail)
+
+    # --- events by kind ---
+
+    def of(self, kind: type[E]) -> tuple[E, ...]:
+        """All events of a kind that really happen, in order."""
+        return tuple(
+            event for event in self.events if isinstance(event, kind) and not event.hypothetical
+        )
+
+    def possible(self, kind: type[E]) -> tuple[E, ...]:
+        """All events of a kind, also those that a constant of the program switches off."""
+        return tuple(event for event in self.events if isinstance(event, kind))
+
+    # --- layers ---
+
+    @cached_property
+    def layers(self) -> tuple[values.Layer, ...]:
+        """Recurrent layers and cells, in the order of their construction."""
+        return tuple(
+            layer
+            for layer in self._run.layers
+            if layer.context is None or not layer.context.hypothetical
+        )
+
+    @cached_property
+    def optimizers(self) -> tuple[values.Thing, ...]:
+        return tuple(thing for thing in self._run.things if thing.kind == "optimizer")
+
+    @cached_property
+    def schedulers(self) -> tuple[values.Thing, ...]:
+        return tuple(thing for thing in self._run.things if thing.kind == "scheduler")
+
+    def recurrent_layers(self, value: values.Value) -> frozenset[values.Layer]:
+        """Recurrent layers and cells that a module, optimizer or list leads to."""
+        return frozenset(
+            layer for layer in modules.layers_in(value) if modules.has_recurrence(layer)
+        )
+
+    @cached_property
+    def trained_by(self) -> dict[values.Layer, Place]:
+        """Layers that something trains, with the place that shows it."""
+        trained: dict[values.Layer, Place] = {}
+        for backward in self.of(events.Backward):
+            for call in backward.calls:
+                trained.setdefault(call.layer, backward.place)
+        stepped = [event.optimizer for event in self._optimizer_events("step")]
+        for optimizer in self.optimizers:
+            where = self._steps_place(optimizer, stepped)
+            if where is not None:
+                for layer in self.recurrent_layers(optimizer):
+                    trained.setdefault(layer, where)
+        for fit in self.of(events.Fit):
+            for layer in self.recurrent_layers(fit.module):
+                trained.setdefault(layer, fit.place)
+        return trained
+
+    def _steps_place(
+        self, optimizer: values.Thing, stepped: list[values.Value]
+    ) -> Place | None:
+        """Where an optimizer is used, if it is."""
+        if any(optimizer in values.members(other) for other in stepped):
+            return optimizer.place
+        function = optimizer.options.get("<function>")
+        if isinstance(function, values.Const) and function.value == "configure_optimizers":
+            return optimizer.place
+        return None
+
+    def is_stepped(self, optimizer: values.Thing) -> bool:
+        """Whether the optimizer's step is seen, or left to Lightning."""
+        stepped = [event.optimizer for event in self._optimizer_events("step")]
+        return self._steps_place(optimizer, stepped) is not None
+
+    def _optimizer_events(self, *what: str) -> list[events.OptimizerEvent]:
+        return [event for event in self.possible(events.OptimizerEvent) if event.what in what]
+
+    def optimizer_events(self, optimizer: values.Thing, *what: str) -> list[events.OptimizerEvent]:
+        """What happens to one optimizer, also behind switches."""
+        return [
+            event
+            for event in self._optimizer_events(*what)
+            if optimizer in values.members(event.optimizer)
+        ]
+
+    def unknown_optimizer_events(self, entry: int, *what: str) -> list[events.OptimizerEvent]:
+        """The same for optimizers that could not be traced, within one run."""
+        return [
+            event
+            for event in self._optimizer_events(*what)
+            if event.context.entry == entry
+            and not any(isinstance(m, values.Thing) for m in values.members(event.optimizer))
+        ]
+
+    # --- training iterations ---
+
+    def iteration_of(self, backward: events.Backward) -> tuple[events.Event, ...]:
+        """All that happens in the loop that trains with this backward pass.
+
+        That is the innermost loop around it which also steps an optimizer, or the
+        whole run of its entry point when none does.
+        """
+        entry = backward.context.entry
+        same_run = [event for event in self.events if event.context.entry == entry]
+        for place, number, _ in reversed(backward.loops):
+            inside = [
+                event
+                for event in same_run
+                if any((p, n) == (place, number) for p, n, _ in event.loops)
+            ]
+            if any(_is_step(event) for event in inside):
+                return tuple(inside)
+        return tuple(same_run)
+
+    def layers_of(self, backward: events.Backward) -> frozenset[values.Layer]:
+        """The recurrent layers that a backward pass trains."""
+        if backward.calls:
+            return frozenset(call.layer for call in backward.calls)
+        found: set[values.Layer] = set()
+        for event in self.iteration_of(backward):
+            if isinstance(event, events.OptimizerEvent) and event.what == "step":
+                found |= self.recurrent_layers(event.optimizer)
+        return frozenset(found)
+
+    def readings_of(self, call: events.LayerCall) -> list[events.Reading]:
+        """How the result of one call of a recurrent layer is read."""
+        return self._readings.get(call, [])
+
+    @cached_property
+    def _readings(self) -> Mapping[events.LayerCall, list[events.Reading]]:
+        found: dict[events.LayerCall, list[events.Reading]] = {}
+        for reading in self.of(events.Reading):
+            if reading.tensor.output_of is not None:
+                found.setdefault(reading.tensor.output_of, []).append(reading)
+        return found
+
+    def inits_of(self, layer: values.Layer) -> list[events.Init]:
+        """What overwrites a layer's parameters, also behind switches."""
+        return self._inits.get(layer, [])
+
+    @cached_property
+    def _inits(self) -> Mapping[values.Layer, list[events.Init]]:
+        found: dict[values.Layer, list[events.Init]] = {}
+        for init in self.possible(events.Init):
+            found.setdefault(init.parameter.layer, []).append(init)
+        return found
+
+    def call_path(self, event: events.Event) -> list[Step]:
+        """The calls that lead to an event, outermost first."""
+        return [Step(place, "is called from here") for place in event.context.stack]
+
+
+def _is_step(event: events.Event) -> bool:
+    return isinstance(event, events.OptimizerEvent) and event.what == "step"
+
+
+def analyse(
+    files: Mapping[str, ir.FileIR], resolve: Resolver, locate: Locate
+) -> Program:
+    """Run a project abstractly.
+
+    Args:
+        files: the representation of each file by its path.
+        resolve: the import graph.
+        locate: turns places into spans.
+    """
+    run = Interpreter(files, resolve)
+    run.run()
+    return Program(run, locate)

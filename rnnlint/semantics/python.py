@@ -1,0 +1,579 @@
+"""What Python's own functions, containers and standard library do to abstract values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rnnlint.semantics import attributes, iteration, operations, tensors, values
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value, join
+
+Effect = Callable[[Interpreter, Arguments, Place], Value]
+
+
+def _first(arguments: Arguments) -> Value:
+    return arguments.positional[0] if arguments.positional else UNKNOWN
+
+
+def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    items = iteration.known_items(run, value)
+    if items is not None and not isinstance(value, values.Parameters):
+        if isinstance(value, values.ListObject) and value.kind == "generator":
+            return values.Size()
+        return values.Const(len(items))
+    if isinstance(value, values.Tensor):
+        return tensors.shape_of(value).axis(0)
+    if isinstance(value, values.Const) and isinstance(value.value, str):
+        return values.Const(len(value.value), option=value.option)
+    return values.Size()
+
+
+def _range(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if any(isinstance(value, values.Shortfall) for value in given):
+        return values.Filler(place)
+    if len(given) == 1 and isinstance(given[0], values.Const) and not given[0].option:
+        count = given[0].value
+        if isinstance(count, int) and 0 <= count <= 4:
+            return values.ListObject(tuple(values.Const(n) for n in range(count)))
+    return values.ListObject(None, UNKNOWN)
+
+
+def _zip(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.Slice) and given[0].lower is not None:
+        return _transposed(run, given[0].lower)
+    known = [iteration.known_items(run, value) for value in given]
+    if given and all(items is not None for items in known):
+        rows = zip(*[items or () for items in known], strict=False)
+        return values.ListObject(tuple(values.Tuple(row) for row in rows))
+    parts = tuple(iteration.element(run, value) for value in given)
+    made = values.ListObject(None, values.Tuple(parts))
+    _inherit_order(made, given)
+    return made
+
+
+def _inherit_order(made: values.ListObject, given: list[Value]) -> None:
+    for value in given:
+        order, steps = iteration.order_of(value)
+        if order:
+            made.fields["order"], made.fields["order_steps"] = order, steps
+            return
+
+
+def _transposed(run: Interpreter, rows: Value) -> Value:
+    """`zip(*batch)`: one list for each component of the samples."""
+    row = iteration.element(run, rows)
+    items = iteration.known_items(run, row)
+    if items is None:
+        return values.ListObject(None, values.ListObject(None, iteration.element(run, row)))
+    order, steps = iteration.order_of(rows)
+    columns = tuple(
+        values.ListObject(None, item, order=order, order_steps=steps) for item in items
+    )
+    return values.Tuple(columns)
+
+
+def _enumerate(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    items = iteration.known_items(run, value)
+    if items is not None:
+        return values.ListObject(
+            tuple(values.Tuple((values.Const(n), item)) for n, item in enumerate(items))
+        )
+    pair = values.Tuple((UNKNOWN, iteration.element(run, value)))
+    made = values.ListObject(None, pair)
+    _inherit_order(made, [value])
+    return made
+
+
+def _list(kind: str) -> Effect:
+    def effect(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+        if not arguments.positional:
+            return values.ListObject((), kind=kind)
+        value = _first(arguments)
+        if isinstance(value, values.Parameters):
+            return value
+        if isinstance(value, values.Filler):
+            return value
+        items = iteration.known_items(run, value)
+        if items is not None:
+            return values.Tuple(items) if kind == "tuple" else values.ListObject(items, kind=kind)
+        made = values.ListObject(None, iteration.element(run, value), kind="list")
+        made.fields["order"], made.fields["order_steps"] = iteration.order_of(value)
+        if isinstance(value, values.Tensor) and value.padding is not None:
+            made.fields["padding"] = value.padding
+        return made
+
+    return effect
+
+
+def _dict(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    entries: dict[Any, Value] = {}
+    rest: Value | None = UNKNOWN if arguments.open else None
+    for value in arguments.positional:
+        if isinstance(value, values.DictObject):
+            entries.update(value.fields["entries"])
+            rest = value.fields["rest"]
+            continue
+        pairs = iteration.known_items(run, value)
+        if pairs is None:
+            rest = iteration.item(run, iteration.element(run, value), 1)
+            continue
+        for pair in pairs:
+            items = iteration.known_items(run, pair)
+            if items and len(items) == 2 and isinstance(items[0], values.Const):
+                entries[items[0].value] = items[1]
+    entries.update(arguments.keywords)
+    return values.DictObject(entries, rest)
+
+
+def _sorted(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    element = iteration.element(run, value)
+    steps = (Step(place, "sorts the batch"),)
+    return values.ListObject(None, element, order="sorted", order_steps=steps)
+
+
+def _same(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return _first(arguments)
+
+
+def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    from rnnlint.semantics import calls
+
+    if len(arguments.positional) < 2:
+        return UNKNOWN
+    function, *iterables = arguments.positional
+    known = [iteration.known_items(run, value) for value in iterables]
+    if all(items is not None and len(items) <= iteration.MAX_UNROLLED for items in known):
+        rows = zip(*[items or () for items in known], strict=False)
+        return values.ListObject(
+            tuple(calls.call(run, function, Arguments(list(row)), place) for row in rows)
+        )
+    row = [iteration.element(run, value) for value in iterables]
+    made = values.ListObject(None, calls.call(run, function, Arguments(row), place))
+    _inherit_order(made, iterables)
+    return made
+
+
+def _filter(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return arguments.positional[1] if len(arguments.positional) > 1 else UNKNOWN
+
+
+def _sum(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return tensors.mixed(arguments.positional)
+
+
+def _extreme(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if any(isinstance(value, values.Shortfall) for value in given):
+        return values.Shortfall()
+    if any(isinstance(value, values.Size) for value in given):
+        return values.Size()
+    if len(given) == 1:
+        element = iteration.element(run, given[0])
+        return values.Size() if isinstance(element, values.Size) else UNKNOWN
+    return UNKNOWN
+
+
+def _number(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    if isinstance(value, (values.Size, values.Shortfall)):
+        return value
+    if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
+        return value
+    if isinstance(value, values.Tensor) and value.lengths:
+        return values.Size()
+    return UNKNOWN
+
+
+def _integer(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
+        try:
+            return values.Const(int(value.value), option=value.option)
+        except (OverflowError, ValueError):
+            return UNKNOWN
+    return _number(run, arguments, place)
+
+
+def _str(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    if isinstance(value, values.Const):
+        return values.Const(str(value.value), option=value.option)
+    if isinstance(value, (values.Class, values.External)):
+        name = value.name
+        return values.Const(f"<class '{name}'>")
+    return UNKNOWN
+
+
+def _bool(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    decided = values.truth(_first(arguments))
+    return UNKNOWN if decided is None else values.Const(decided)
+
+
+def _isinstance(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    from rnnlint.semantics import library
+
+    if len(arguments.positional) < 2:
+        return UNKNOWN
+    answer = library.is_instance(run, arguments.positional[0], arguments.positional[1])
+    return UNKNOWN if answer is None else values.Const(answer)
+
+
+def _type(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    if isinstance(value, values.Instance):
+        return value.cls
+    if isinstance(value, values.Layer):
+        return values.External(f"torch.nn.{value.kind}")
+    if isinstance(value, values.Tensor):
+        return values.External("torch.Tensor")
+    if isinstance(value, values.Tuple):
+        return values.External("builtins.tuple")
+    if isinstance(value, values.ListObject):
+        return values.External("builtins.list")
+    if isinstance(value, values.DictObject):
+        return values.External("builtins.dict")
+    return UNKNOWN
+
+
+def _getattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    if len(arguments.positional) < 2:
+        return UNKNOWN
+    owner, name = arguments.positional[:2]
+    found: list[Value] = []
+    for option in values.members(name):
+        if isinstance(option, values.Const) and isinstance(option.value, str):
+            value = attributes.get_attribute(run, owner, option.value, place)
+            if not isinstance(value, values.Unknown):
+                found.append(value)
+    if found:
+        return join(found)
+    if not isinstance(name, values.Const):
+        return any_attribute(owner)
+    if len(arguments.positional) > 2:
+        return arguments.positional[2]
+    return UNKNOWN
+
+
+def any_attribute(owner: Value) -> Value:
+    """`getattr(owner, name)` with a name that nobody knows."""
+    if isinstance(owner, values.External):
+        return values.External(f"{owner.name}.?")
+    if isinstance(owner, values.ModuleScope):
+        classes: list[Value] = [
+            value
+            for value in owner.fields.values()
+            if isinstance(value, values.Class) and value.module is owner
+        ]
+        return join(classes) if classes else UNKNOWN
+    return UNKNOWN
+
+
+def _setattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    if len(arguments.positional) == 3:
+        owner, name, value = arguments.positional
+        if isinstance(name, values.Const) and isinstance(name.value, str):
+            attributes.set_attribute(run, owner, name.value, value, place)
+        elif isinstance(owner, values.Instance):
+            key = f"<{place.start}>"
+            attributes.set_attribute(run, owner, key, value, place)
+    return NONE
+
+
+def _hasattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    if len(arguments.positional) < 2:
+        return UNKNOWN
+    owner, name = arguments.positional[:2]
+    if isinstance(owner, (values.Instance, values.Layer)) and isinstance(name, values.Const):
+        value = attributes.get_attribute(run, owner, str(name.value), place)
+        if isinstance(value, values.Native):
+            return UNKNOWN if isinstance(owner, values.Instance) else values.FALSE
+        return values.Const(True) if not isinstance(value, values.Unknown) else UNKNOWN
+    return UNKNOWN
+
+
+def _next(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return iteration.element(run, _first(arguments))
+
+
+def _vars(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    value = _first(arguments)
+    if isinstance(value, (values.Thing, values.Instance, values.ModuleScope)):
+        return values.DictObject(
+            {key: item for key, item in value.fields.items() if isinstance(item, Value)}
+        )
+    return UNKNOWN
+
+
+def _partial(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    if not arguments.positional:
+        return UNKNOWN
+    function, *rest = arguments.positional
+    return values.Partial(function, tuple(rest), dict(arguments.keywords))
+
+
+def _chain(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if given and all(isinstance(value, values.Parameters) for value in given):
+        modules = tuple(m for v in given if isinstance(v, values.Parameters) for m in v.modules)
+        return values.Parameters(modules)
+    return values.ListObject(None, join([iteration.element(run, value) for value in given]))
+
+
+def _zip_longest(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    step = Step(place, "pads every sequence to the longest")
+    return values.Tensor(padding=values.Padding("right", (step,)), batch_axis=1)
+
+
+def _repeat(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    times = arguments.get(1, "times")
+    return values.Filler(place) if isinstance(times, values.Shortfall) else UNKNOWN
+
+
+def _print(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return NONE
+
+
+def _namespace(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    """SimpleNamespace(...), EasyDict({...}): attributes from a dict or keywords."""
+    made = values.Thing("namespace", "namespace", place, {})
+    source = _first(arguments)
+    if isinstance(source, values.DictObject):
+        made.fields.update(source.fields["entries"])
+    made.fields.update(arguments.keywords)
+    return made
+
+
+def _parser(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return values.Thing("parser", "ArgumentParser", place, {})
+
+
+FUNCTIONS: dict[str, Effect] = {
+    "builtins.len": _len,
+    "builtins.range": _range,
+    "builtins.xrange": _range,
+    "builtins.zip": _zip,
+    "builtins.enumerate": _enumerate,
+    "builtins.list": _list("list"),
+    "builtins.tuple": _list("tuple"),
+    "builtins.set": _list("set"),
+    "builtins.frozenset": _list("set"),
+    "builtins.iter": _same,
+    "builtins.reversed": _same,
+    "builtins.dict": _dict,
+    "builtins.sorted": _sorted,
+    "builtins.map": _map,
+    "builtins.filter": _filter,
+    "builtins.sum": _sum,
+    "builtins.min": _extreme,
+    "builtins.max": _extreme,
+    "builtins.abs": _number,
+    "builtins.round": _number,
+    "builtins.float": _number,
+    "builtins.int": _integer,
+    "builtins.str": _str,
+    "builtins.bool": _bool,
+    "builtins.isinstance": _isinstance,
+    "builtins.type": _type,
+    "builtins.getattr": _getattr,
+    "builtins.setattr": _setattr,
+    "builtins.hasattr": _hasattr,
+    "builtins.next": _next,
+    "builtins.vars": _vars,
+    "builtins.print": _print,
+    "functools.partial": _partial,
+    "itertools.chain": _chain,
+    "itertools.zip_longest": _zip_longest,
+    "itertools.repeat": _repeat,
+    "itertools.islice": _same,
+    "itertools.cycle": _same,
+    "copy.copy": _same,
+    "copy.deepcopy": _same,
+    "tqdm.tqdm": _same,
+    "tqdm.trange": _range,
+    "tqdm.auto.tqdm": _same,
+    "tqdm.notebook.tqdm": _same,
+    "tqdm.tqdm_notebook": _same,
+    "rich.progress.track": _same,
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": lambda run, arguments, place: values.DictObject({}, None),
+    "collections.deque": _list("list"),
+    "types.SimpleNamespace": _namespace,
+    "argparse.Namespace": _namespace,
+    "easydict.EasyDict": _namespace,
+    "addict.Dict": _namespace,
+    "argparse.ArgumentParser": _parser,
+    "configargparse.ArgumentParser": _parser,
+    "configargparse.ArgParser": _parser,
+    "optparse.OptionParser": _parser,
+    "typing.cast": lambda run, arguments, place: arguments.positional[-1],
+}
+
+
+# --- argparse --------------------------------------------------------------
+
+
+def call_parser(
+    run: Interpreter, parser: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A method of an argument parser."""
+    if name in ("add_argument", "add_option"):
+        _add_argument(parser, arguments)
+        return UNKNOWN
+    if name in ("add_argument_group", "add_mutually_exclusive_group", "add_subparsers",
+                "add_parser"):  # fmt: skip
+        return parser
+    if name == "set_defaults":
+        for key, value in arguments.keywords.items():
+            parser.options[key] = operations._optional(value)
+        return NONE
+    if name in ("parse_args", "parse_known_args"):
+        made = values.Thing("namespace", "namespace", place, {})
+        made.fields.update(parser.options)
+        return made if name == "parse_args" else values.Tuple((made, UNKNOWN))
+    return UNKNOWN
+
+
+def _add_argument(parser: values.Thing, arguments: Arguments) -> None:
+    names = [
+        value.value
+        for value in arguments.positional
+        if isinstance(value, values.Const) and isinstance(value.value, str)
+    ]
+    destination = arguments.get(None, "dest")
+    if isinstance(destination, values.Const):
+        name = str(destination.value)
+    elif names:
+        long = [n for n in names if n.startswith("--")] or names
+        name = long[0].lstrip("-").replace("-", "_")
+    else:
+        return
+    action = arguments.get(None, "action")
+    default = arguments.get(None, "default")
+    if default is None and isinstance(action, values.Const):
+        default = {"store_true": values.FALSE, "store_false": values.TRUE}.get(
+            str(action.value), None
+        )
+    if default is None:
+        positional = names and not names[0].startswith("-")
+        default = UNKNOWN if positional else NONE
+    parser.options[name] = operations._optional(default)
+
+
+# --- methods of containers and strings -------------------------------------
+
+
+def call_list_method(
+    run: Interpreter, owner: values.ListObject, name: str, arguments: Arguments, place: Place
+) -> Value:
+    value = _first(arguments)
+    fields = owner.fields
+    if name in ("append", "add", "appendleft", "put"):
+        _append(run, owner, value, "left" if name == "appendleft" else "right")
+        return NONE
+    if name == "insert":
+        front = isinstance(value, values.Const) and value.value == 0
+        item = arguments.positional[1] if len(arguments.positional) > 1 else UNKNOWN
+        _append(run, owner, item, "left" if front else "right")
+        return NONE
+    if name in ("extend", "update"):
+        operations.extend_list(run, owner, value, place)
+        return NONE
+    if name in ("pop", "popleft", "get", "__next__"):
+        return iteration.element(run, owner)
+    if name == "sort":
+        steps = (Step(place, "sorts the batch"),)
+        element = iteration.element(run, owner)
+        run.state.set(fields, "items", None)
+        run.state.set(fields, "element", element)
+        run.state.set(fields, "order", "sorted")
+        run.state.set(fields, "order_steps", steps)
+        return NONE
+    if name in ("copy", "__iter__"):
+        return owner
+    if name in ("reverse", "clear", "remove", "close", "send"):
+        return NONE
+    return UNKNOWN
+
+
+def _append(run: Interpreter, owner: values.ListObject, value: Value, side: str) -> None:
+    if run.filling and not isinstance(value, (values.Tensor, values.Object)):
+        step = Step(run.filling[-1], "appends padding until each sequence is long enough")
+        run.state.set(owner.fields, "padding", values.Padding(side, (step,)))
+        return
+    items = owner.fields["items"]
+    in_loop = any(turn > 0 for _, _, turn in run.context.loops)
+    if items is not None and len(items) < 64 and not (in_loop and value in items):
+        unrolled = not run.context.loops or isinstance(value, values.Object)
+        if unrolled:
+            run.state.set(owner.fields, "items", (*items, value))
+            return
+    operations.append_unknown(run, owner, value)
+
+
+def call_dict_method(
+    run: Interpreter, owner: values.DictObject, name: str, arguments: Arguments, place: Place
+) -> Value:
+    entries, rest = owner.fields["entries"], owner.fields["rest"]
+    key = _first(arguments)
+    if name in ("get", "pop", "setdefault"):
+        found = operations._dict_item(owner, key)
+        if isinstance(found, values.Unknown) and len(arguments.positional) > 1:
+            if isinstance(key, values.Const) and rest is None:
+                return arguments.positional[1]
+        return found
+    if name == "items":
+        pairs = tuple(values.Tuple((values.Const(k), v)) for k, v in entries.items())
+        if rest is None:
+            return values.ListObject(pairs)
+        return values.ListObject(None, values.Tuple((UNKNOWN, join([*entries.values(), rest]))))
+    if name == "values":
+        if rest is None:
+            return values.ListObject(tuple(entries.values()))
+        return values.ListObject(None, join([*entries.values(), rest]))
+    if name == "keys":
+        return values.ListObject(tuple(values.Const(k) for k in entries))
+    if name == "update":
+        merged = dict(entries)
+        if isinstance(key, values.DictObject):
+            merged.update(key.fields["entries"])
+        merged.update(arguments.keywords)
+        run.state.set(owner.fields, "entries", merged)
+        return NONE
+    if name == "copy":
+        return values.DictObject(dict(entries), rest)
+    if name == "to":
+        return owner
+    return UNKNOWN
+
+
+_TEXT_METHODS = frozenset(
+    "lower upper strip lstrip rstrip startswith endswith find rfind replace split title "
+    "capitalize isdigit isupper islower count index format join casefold swapcase "
+    "removeprefix removesuffix rsplit partition".split()
+)
+
+
+def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Value:
+    if name not in _TEXT_METHODS or not isinstance(owner.value, str):
+        return UNKNOWN
+    given = arguments.all()
+    if arguments.open or not all(isinstance(value, values.Const) for value in given):
+        return UNKNOWN
+    option = owner.option or any(isinstance(v, values.Const) and v.option for v in given)
+    plain = [v.value for v in arguments.positional if isinstance(v, values.Const)]
+    named = {k: v.value for k, v in arguments.keywords.items() if isinstance(v, values.Const)}
+    try:
+        result = getattr(owner.value, name)(*plain, **named)
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError):
+        return UNKNOWN
+    if isinstance(result, (list, tuple)):
+        return values.ListObject(tuple(values.Const(part, option) for part in result[:64]))
+    if isinstance(result, str) and len(result) > 1000:
+        return UNKNOWN
+    return values.Const(result, option=option)

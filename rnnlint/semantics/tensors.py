@@ -1,0 +1,609 @@
+"""What operations do to a tensor: its axes, padding, graph, device and order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from rnnlint.semantics import events, values
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
+
+STATE_PARTS = ("hidden", "cell", "state")
+
+
+def changed(tensor: Tensor, **changes: Any) -> Tensor:
+    return msgspec.structs.replace(tensor, **changes)
+
+
+def kept(tensor: Tensor) -> Tensor:
+    """The result of an operation that works element by element."""
+    if tensor.output_of is None and tensor.activation is None and not tensor.fresh:
+        return tensor
+    return changed(tensor, output_of=tensor.output_of, activation=None, fresh=False)
+
+
+def derived(tensor: Tensor) -> Tensor:
+    """A tensor that hangs on the same graph, of whose axes nothing is known."""
+    return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
+
+
+def touch(run: Interpreter, tensor: Tensor, place: Place) -> None:
+    """Note that a recurrent layer's state is being used."""
+    if tensor.output_of is not None and tensor.part in STATE_PARTS:
+        run.emit(events.Reading(place, run.context, tensor, "state"))
+
+
+def tensors_in(value: Value, depth: int = 3) -> list[Tensor]:
+    """All tensors inside a value."""
+    if isinstance(value, Tensor):
+        return [value]
+    inner: tuple[Any, ...] = ()
+    if depth:
+        if isinstance(value, values.Tuple):
+            inner = value.items
+        elif isinstance(value, values.Union):
+            inner = value.members
+        elif isinstance(value, values.ListObject):
+            inner = value.fields["items"] or (value.fields["element"],)
+        elif isinstance(value, values.DictObject):
+            inner = (*value.fields["entries"].values(), value.fields["rest"])
+    return [t for item in inner if isinstance(item, Value) for t in tensors_in(item, depth - 1)]
+
+
+def mixed(given: list[Value]) -> Value:
+    """The result of unknown code over `given`: it may hang on their graphs."""
+    found = [tensor for value in given for tensor in tensors_in(value)]
+    if not found:
+        return UNKNOWN
+    calls = frozenset(call for tensor in found for call in tensor.calls)
+    if not calls:
+        return UNKNOWN
+    return Tensor(calls=calls)
+
+
+def combined(op: str, left: Value, right: Value) -> Value:
+    """`left op right` where at least one is a tensor."""
+    both = [v for v in (left, right) if isinstance(v, Tensor)]
+    if len(both) == 1:
+        only = both[0]
+        other = right if left is only else left
+        if isinstance(other, values.Size) or isinstance(other, (values.Const, values.Unknown)):
+            return changed(kept(only), mask=only.mask and op in ("&", "|", "~"))
+        return changed(kept(only), calls=only.calls | graph_of(other))
+    first, second = both
+    calls = first.calls | second.calls
+    padding = first.padding or second.padding
+    if op in ("*", "/") and (first.mask or second.mask):
+        padding = None
+    if op == "/" and (second.lengths or first.lengths):
+        padding = None
+    axis = first.batch_axis if first.batch_axis is not None else second.batch_axis
+    if None not in (first.batch_axis, second.batch_axis):
+        axis = first.batch_axis if first.batch_axis == second.batch_axis else None
+    device = first if first.device else second
+    return Tensor(
+        padding=padding,
+        batch_axis=axis,
+        batch_axis_steps=first.batch_axis_steps or second.batch_axis_steps,
+        calls=calls,
+        device=device.device,
+        device_steps=device.device_steps,
+        loss=first.loss or second.loss,
+        root=first.root if first.root is not None else second.root,
+        mask=first.mask and second.mask,
+    )
+
+
+def graph_of(value: Value) -> frozenset[events.LayerCall]:
+    """The recurrent calls on whose graph a value hangs."""
+    return frozenset(call for tensor in tensors_in(value) for call in tensor.calls)
+
+
+def mask_of(value: Value) -> Value:
+    """A comparison of a tensor: a mask with its axes and device."""
+    if not isinstance(value, Tensor):
+        return UNKNOWN
+    return Tensor(
+        mask=True,
+        batch_axis=value.batch_axis,
+        device=value.device,
+        device_steps=value.device_steps,
+        order=value.order,
+        order_steps=value.order_steps,
+        root=value.root,
+    )
+
+
+def row(tensor: Tensor) -> Value:
+    """One item along the first axis."""
+    if tensor.lengths:
+        return values.Size()
+    return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
+
+
+def shape_of(tensor: Tensor) -> values.Shape:
+    return values.Shape(tensor.root, tensor.dims)
+
+
+# --- attributes ------------------------------------------------------------
+
+
+def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value:
+    if name == "shape":
+        return shape_of(owner)
+    if name == "data":
+        return owner if owner.packed else detached(owner)
+    if name == "device":
+        return values.Device("cpu" if owner.device == "cpu" else "gpu") if owner.device else UNKNOWN
+    if name in ("T", "mT"):
+        return flipped(owner)
+    if name == "grad":
+        return values.Gradient()
+    if name in ("batch_sizes", "dtype", "sorted_indices", "unsorted_indices"):
+        return UNKNOWN
+    if name in ("ndim",):
+        return UNKNOWN if owner.rank is None else values.Const(owner.rank)
+    return values.Native(name, owner)
+
+
+def detached(tensor: Tensor) -> Tensor:
+    return changed(tensor, calls=frozenset(), attached=False)
+
+
+def flipped(tensor: Tensor) -> Tensor:
+    """The first two axes swapped."""
+    axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
+    return changed(tensor, batch_axis=axis, root=None, dims=())
+
+
+# --- subscripts ------------------------------------------------------------
+
+
+def _is_all(part: Value) -> bool:
+    return isinstance(part, values.Slice) and not (part.lower or part.upper or part.step)
+
+
+def _is_last(part: Value) -> bool:
+    if isinstance(part, values.Slice):
+        return (
+            isinstance(part.lower, values.Const)
+            and part.lower.value == -1
+            and part.upper is None
+        )
+    return isinstance(part, values.Const) and part.value == -1
+
+
+def _picks(part: Value) -> bool:
+    """Whether an index takes a single position of its axis."""
+    if isinstance(part, values.Const):
+        return isinstance(part.value, int) and not isinstance(part.value, bool)
+    if isinstance(part, values.Slice):
+        return _is_last(part) or _single_step(part)
+    return isinstance(part, (values.Unknown, values.Size))
+
+
+def _single_step(part: values.Slice) -> bool:
+    """`x[i:i + 1]`, `x[0:1]`"""
+    lower, upper = part.lower, part.upper
+    if isinstance(lower, values.Const) and isinstance(upper, values.Const):
+        try:
+            return bool(upper.value - lower.value == 1)
+        except TypeError:
+            return False
+    return isinstance(upper, values.Const) and upper.value == 1 and lower is None
+
+
+def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Place) -> Value:
+    """`tensor[parts]`."""
+    touch(run, tensor, place)
+    if tensor.lengths and len(parts) == 1 and not isinstance(parts[0], (Tensor, values.Slice)):
+        return values.Size()
+    if any(isinstance(part, Tensor) for part in parts):
+        return _advanced(tensor, parts)
+    lead = parts[:2]
+    if tensor.part in ("output", "steps") and tensor.output_of is not None:
+        axis = _last_step_axis(parts)
+        if axis is not None:
+            run.emit(events.Reading(place, run.context, tensor, "last-step", axis))
+    if any(isinstance(part, values.External) for part in lead):
+        if all(isinstance(part, (values.External, values.Slice)) for part in lead):
+            return changed(kept(tensor), output_of=None, dims=())
+        return tensor
+    if any(_picks(part) for part in lead):
+        return changed(
+            derived(tensor), lengths=tensor.lengths, mask=tensor.mask, loss=tensor.loss
+        )
+    if len(lead) == 2 and all(_is_all(part) for part in lead):
+        return changed(kept(tensor), part="steps" if tensor.part == "output" else tensor.part)
+    if any(isinstance(part, values.Const) and part.value is None for part in lead):
+        return changed(tensor, batch_axis=None, output_of=None, dims=(), root=None)
+    return changed(tensor, root=None, dims=(), activation=tensor.activation)
+
+
+def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
+    first = parts[0] if parts else None
+    if first is not None and _is_last(first) and all(_is_all(part) for part in parts[1:]):
+        return 0
+    if len(parts) >= 2 and first is not None and _is_all(first) and _is_last(parts[1]):
+        return 1
+    return None
+
+
+def _advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
+    """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
+    first = parts[0]
+    if len(parts) == 1 and isinstance(first, Tensor) and not first.mask:
+        order = "sorted" if first.order == "permutation" else ""
+        return changed(tensor, order=order, order_steps=first.order_steps, root=None)
+    if len(parts) == 2 and _is_all(first) and isinstance(parts[1], Tensor) and not parts[1].mask:
+        order = "sorted" if parts[1].order == "permutation" else ""
+        return changed(tensor, order=order, order_steps=parts[1].order_steps, root=None)
+    return derived(tensor)
+
+
+def written(
+    run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], value: Value, place: Place
+) -> Tensor:
+    """`tensor[parts] = value`: what the tensor is afterwards.
+
+    Copying each sequence into the front (or back) of a row of zeros, up to its
+    own length, pads the batch.
+    """
+    calls = tensor.calls | graph_of(value)
+    padding = tensor.padding
+    if tensor.fresh and padding is None:
+        side = _filled_side(parts)
+        if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
+            step = Step(place, "copies each sequence into a longer row of zeros")
+            padding = values.Padding(side, (step,))
+    if padding is None:
+        inner = next((t for t in tensors_in(value) if t.padding is not None), None)
+        padding = None if inner is None else inner.padding
+    return changed(
+        tensor, calls=calls, padding=padding, fresh=tensor.fresh and padding is None, dims=()
+    )
+
+
+def _filled_side(parts: tuple[Value, ...]) -> str:
+    """"right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
+    for part in parts[:2]:
+        if not isinstance(part, values.Slice) or part.step is not None:
+            continue
+        if isinstance(part.upper, values.Size) and _is_start(part.lower):
+            return "right"
+        if isinstance(part.upper, Tensor) and part.upper.lengths and _is_start(part.lower):
+            return "right"
+        lower = part.lower
+        if part.upper is None and isinstance(lower, (values.Slice, values.Shortfall)):
+            return "left"
+    return ""
+
+
+def _is_start(lower: Value | None) -> bool:
+    return lower is None or (isinstance(lower, values.Const) and lower.value == 0)
+
+
+# --- methods ---------------------------------------------------------------
+
+
+def call_method(
+    run: Interpreter, tensor: Tensor, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`tensor.name(...)`, and `torch.name(tensor, ...)`."""
+    effect = _METHODS.get(name.rstrip("_") or name) or _METHODS.get(name)
+    if effect is not None:
+        if name != "backward":
+            touch(run, tensor, place)
+        return effect(run, tensor, arguments, place)
+    touch(run, tensor, place)
+    others = graph_of(values.Tuple(tuple(arguments.all())))
+    if tensor.calls or others:
+        return changed(derived(tensor), calls=tensor.calls | others)
+    return derived(tensor)
+
+
+Method = Callable[[Interpreter, Tensor, Arguments, Place], Value]
+
+
+def _keep(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return kept(tensor)
+
+
+def _same(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return tensor
+
+
+def _derive(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    others = graph_of(values.Tuple(tuple(arguments.all())))
+    return changed(derived(tensor), calls=tensor.calls | others)
+
+
+def _combine(op: str) -> Method:
+    def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        other = arguments.get(0, "other")
+        return combined(op, tensor, UNKNOWN if other is None else other)
+
+    return effect
+
+
+def _compare(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return mask_of(tensor)
+
+
+def _detach(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return detached(tensor)
+
+
+def _item(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return values.Size() if tensor.lengths else UNKNOWN
+
+
+def _to_list(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    if not tensor.lengths:
+        return UNKNOWN
+    return values.ListObject(
+        None, values.Size(), order=tensor.order, order_steps=tensor.order_steps
+    )
+
+
+def _cuda(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return on_device(tensor, "gpu", place)
+
+
+def _cpu(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return on_device(tensor, "cpu", place)
+
+
+def _to(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    target = arguments.get(0, "device", "other")
+    kind = device_kind(target)
+    return tensor if not kind else on_device(tensor, kind, place)
+
+
+def on_device(tensor: Tensor, kind: str, place: Place) -> Tensor:
+    words = "moves it to the accelerator" if kind == "gpu" else "moves it to the CPU"
+    return changed(tensor, device=kind, device_steps=(Step(place, words),))
+
+
+def device_kind(target: Value | None) -> str:
+    """"gpu" when the device is an accelerator wherever there is one, else "cpu" or ""."""
+    if target is None:
+        return ""
+    kinds = set()
+    for member in values.members(target):
+        if isinstance(member, values.Device):
+            kinds.add(member.kind)
+        elif isinstance(member, values.Const) and isinstance(member.value, str):
+            head = member.value.split(":")[0]
+            if head in ("cuda", "mps", "xpu", "xla", "hpu"):
+                kinds.add("gpu")
+            elif head == "cpu":
+                kinds.add("cpu")
+        elif isinstance(member, values.Const) and isinstance(member.value, int):
+            kinds.add("gpu")
+        elif isinstance(member, Tensor):
+            kinds.add(member.device)
+    return "gpu" if "gpu" in kinds else ("cpu" if "cpu" in kinds else "")
+
+
+def _axis(value: Value | None) -> int | None:
+    if isinstance(value, values.Const) and type(value.value) is int:
+        return value.value
+    return None
+
+
+def _transpose(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    axes = {_axis(arguments.get(0, "dim0")), _axis(arguments.get(1, "dim1"))}
+    if axes == {0, 1}:
+        return flipped(tensor)
+    if None not in axes and not axes & {0, 1, -2, -3}:
+        return changed(tensor, root=None, dims=())
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+
+
+def _transposed_matrix(
+    run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place
+) -> Value:
+    return flipped(tensor)
+
+
+def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.Tuple):
+        given = list(given[0].items)
+    if len(given) == 1 and isinstance(given[0], values.ListObject):
+        given = list(given[0].fields["items"] or ())
+    axes = [_axis(value) for value in given]
+    if axes[:2] == [1, 0]:
+        return flipped(tensor)
+    if axes[:2] == [0, 1]:
+        return tensor
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+
+
+def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    axis = _axis(arguments.get(0, "dim"))
+    if axis is not None and (axis >= 2 or axis == -1):
+        return changed(tensor, dims=())
+    padding = None if axis in (0, 1) and tensor.batch_axis is None else tensor.padding
+    return changed(
+        tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding
+    )
+
+
+def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    axis = _axis(arguments.get(0, "dim"))
+    if axis is not None and (axis >= 2 or axis == -1):
+        return changed(tensor, dims=())
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+
+
+def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    given = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.Tuple):
+        given = list(given[0].items)
+    if len(given) >= 3 and tensor.root is not None:
+        same = all(
+            isinstance(size, values.Size) and size.of == tensor.root and size.axis == position
+            for position, size in enumerate(given[:2])
+        )
+        if same:
+            return changed(kept(tensor), dims=())
+    return changed(
+        tensor, batch_axis=None, output_of=None, root=None, dims=(), activation=tensor.activation
+    )
+
+
+def _reduce(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """sum, mean, max, ... over one axis or all."""
+    axis = _axis(arguments.get(0, "dim", "axis"))
+    if tensor.mask and axis is not None:
+        return Tensor(
+            lengths=True,
+            device=tensor.device,
+            device_steps=tensor.device_steps,
+            order=tensor.order,
+            order_steps=tensor.order_steps,
+        )
+    time_axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
+    if axis is not None and axis == time_axis and tensor.output_of is not None:
+        run.emit(events.Reading(place, run.context, tensor, "pooled", axis))
+    if axis is None and not arguments.positional and not arguments.keywords:
+        return changed(derived(tensor), loss=tensor.loss)
+    return changed(derived(tensor), loss=tensor.loss)
+
+
+def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """max, min, median over an axis: (values, indices)."""
+    result = _reduce(run, tensor, arguments, place)
+    if _axis(arguments.get(0, "dim", "axis")) is None:
+        return values.Size() if tensor.lengths else result
+    return values.Tuple((result, Tensor(device=tensor.device)))
+
+
+def _sort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    steps = (Step(place, "sorts by length"),)
+    ordered = changed(tensor, order="sorted", order_steps=steps, root=None)
+    permutation = Tensor(
+        order="permutation",
+        order_steps=steps,
+        device=tensor.device,
+        device_steps=tensor.device_steps,
+    )
+    return values.Tuple((ordered, permutation))
+
+
+def _argsort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    pair = _sort(run, tensor, arguments, place)
+    return pair.items[1] if isinstance(pair, values.Tuple) else UNKNOWN
+
+
+def _select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    picked = arguments.get(1, "index")
+    if isinstance(picked, Tensor):
+        return _advanced(tensor, (picked,))
+    return derived(tensor)
+
+
+def _size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    axis = arguments.get(0, "dim")
+    if axis is None:
+        return shape_of(tensor)
+    number = _axis(axis)
+    return values.Size() if number is None else shape_of(tensor).axis(number)
+
+
+def _backward(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    backward(run, tensor, arguments, place)
+    return values.NONE
+
+
+def backward(run: Interpreter, loss: Value, arguments: Arguments, place: Place) -> None:
+    """Record `loss.backward()`."""
+    retains = arguments.get(1, "retain_graph", "retain_variables")
+    retained = isinstance(retains, values.Const) and bool(retains.value)
+    scaled = isinstance(loss, Tensor) and loss.part == "scaled"
+    run.emit(events.Backward(place, run.context, graph_of(loss), retained, scaled))
+
+
+def _softmax(kind: str) -> Method:
+    def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        return changed(kept(tensor), activation=values.Activation(kind, place), output_of=None)
+
+    return effect
+
+
+def _fresh(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(Tensor(fresh=True, device=tensor.device), device_steps=tensor.device_steps)
+
+
+def _split(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return values.ListObject(None, changed(derived(tensor), activation=tensor.activation))
+
+
+def _masked_fill(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(kept(tensor), padding=None)
+
+
+def _masked_select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return derived(tensor)
+
+
+def _numpy(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(tensor, calls=frozenset(), device="cpu", device_steps=())
+
+
+def _dim(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return UNKNOWN if tensor.rank is None else values.Const(tensor.rank)
+
+
+def _flip(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(tensor, padding=None, output_of=None)
+
+
+def _table(effect: Method, names: str) -> dict[str, Method]:
+    return dict.fromkeys(names.split(), effect)
+
+
+_METHODS: dict[str, Method] = {
+    **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
+             "long int float double half bool byte short bfloat16 share_memory"),
+    **_table(_keep, "tanh relu exp log abs neg pow sqrt clamp clip dropout normalize round floor "
+             "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign fill zero copy "
+             "normal uniform bernoulli nan_to_num expand_as masked_scatter"),
+    **_table(_combine("+"), "add sub rsub"),
+    **_table(_combine("*"), "mul multiply div divide"),
+    **_table(_compare, "eq ne gt lt ge le eq_ logical_not logical_and logical_or isnan"),
+    **_table(_detach, "detach"),
+    **_table(_item, "item"),
+    **_table(_to_list, "tolist"),
+    **_table(_numpy, "numpy"),
+    **_table(_cuda, "cuda"),
+    **_table(_cpu, "cpu"),
+    **_table(_to, "to"),
+    **_table(_transpose, "transpose swapaxes swapdims"),
+    **_table(_transposed_matrix, "t"),
+    **_table(_permute, "permute"),
+    **_table(_unsqueeze, "unsqueeze"),
+    **_table(_squeeze, "squeeze"),
+    **_table(_view, "view reshape view_as reshape_as flatten expand repeat unflatten resize"),
+    **_table(_reduce, "sum mean logsumexp prod norm std var any all cumsum"),
+    **_table(_reduce_pair, "max min median topk"),
+    **_table(_sort, "sort"),
+    **_table(_argsort, "argsort argmax_"),
+    **_table(_select, "index_select"),
+    **_table(_size, "size"),
+    **_table(_dim, "dim ndimension"),
+    **_table(_backward, "backward"),
+    **_table(_softmax("softmax"), "softmax"),
+    **_table(_softmax("log_softmax"), "log_softmax logsoftmax"),
+    **_table(_softmax("sigmoid"), "sigmoid"),
+    **_table(_fresh, "new new_zeros new_ones new_empty new_full new_tensor"),
+    **_table(_split, "split chunk unbind tensor_split"),
+    **_table(_masked_fill, "masked_fill"),
+    **_table(_masked_select, "masked_select gather take argmax"),
+    **_table(_flip, "flip roll"),
+}  # fmt: skip

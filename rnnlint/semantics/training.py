@@ -1,0 +1,210 @@
+"""Optimizers, schedulers, scalers and clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics.catalogue import Entry
+from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
+
+
+def leads_to_parameters(value: Value) -> bool:
+    """Whether a value is, or holds, parameters of modules."""
+    if isinstance(value, (values.Parameters, values.Parameter)):
+        return True
+    return any(leads_to_parameters(inner) for inner in modules._contained(value)) or (
+        isinstance(value, values.Union) and any(leads_to_parameters(m) for m in value.members)
+    )
+
+
+def build_optimizer(
+    run: Interpreter, name: str, arguments: Arguments, place: Place, foreign: bool = False
+) -> values.Thing:
+    """Construct an optimizer; `foreign` ones may schedule their own rate."""
+    options = arguments.bind(("params", "lr"))
+    made = values.Thing("optimizer", name, place, options)
+    if foreign:
+        made.options["<foreign>"] = values.TRUE
+    frame = _enclosing(run)
+    if frame:
+        made.options["<function>"] = values.Const(frame)
+    run.things.append(made)
+    run.emit(events.OptimizerEvent(place, run.context, "built", made))
+    return made
+
+
+def _enclosing(run: Interpreter) -> str:
+    """The name of the project's function that runs now, if any."""
+    for key, count in reversed(list(run.active.items())):
+        if count and key in run.functions:
+            return run.functions[key].name
+    return ""
+
+
+def _optimizer(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return build_optimizer(run, entry.kind, arguments, place)
+
+
+def _foreign_optimizer(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return build_optimizer(run, entry.kind, arguments, place, foreign=True)
+
+
+def _scheduler(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    options = arguments.bind(entry.parameters)
+    made = values.Thing("scheduler", entry.kind, place, options)
+    run.things.append(made)
+    optimizer = options.get("optimizer", UNKNOWN)
+    run.emit(events.OptimizerEvent(place, run.context, "attached", optimizer, made))
+    return made
+
+
+def _scaler(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return values.Thing("scaler", "GradScaler", place, dict(arguments.keywords))
+
+
+def call_optimizer(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name in ("step", "zero_grad"):
+        closure = arguments.get(0, "closure")
+        if name == "step" and isinstance(closure, (values.Function, values.Bound)):
+            from rnnlint.semantics import calls
+
+            calls.call(run, closure, Arguments(), place)
+        run.emit(events.OptimizerEvent(place, run.context, name, thing))
+        return UNKNOWN
+    if name == "add_param_group":
+        group = arguments.get(0, "param_group")
+        if group is not None:
+            run.state.set(thing.fields, "<added>", group)
+        return NONE
+    if name in ("state_dict", "load_state_dict", "train", "eval", "share_memory"):
+        return UNKNOWN
+    return UNKNOWN
+
+
+def optimizer_attribute(thing: values.Thing, name: str) -> Value:
+    if name == "param_groups":
+        group = values.Thing("group", "param_group", thing.place or Place("", 0, 0), {"of": thing})
+        return values.ListObject((group,))
+    if name == "defaults":
+        return UNKNOWN
+    return values.Native(name, thing)
+
+
+def group_item(group: values.Thing, key: Value) -> Value:
+    optimizer = group.options["of"]
+    if isinstance(key, values.Const) and key.value == "params" and isinstance(optimizer, values.Thing):
+        return optimizer.options.get("params", UNKNOWN)
+    return UNKNOWN
+
+
+def set_group_item(run: Interpreter, group: values.Thing, key: Value, place: Place) -> None:
+    """`group["lr"] = ...`: a schedule by hand."""
+    if not isinstance(key, values.Const) or key.value == "lr":
+        run.emit(events.OptimizerEvent(place, run.context, "rate", group.options["of"]))
+
+
+def call_scheduler(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    if name in ("step", "step_update", "__call__"):
+        optimizer = thing.options.get("optimizer", UNKNOWN)
+        given = len(arguments.all())
+        run.emit(events.OptimizerEvent(place, run.context, "schedule", optimizer, thing, given))
+        return NONE
+    return UNKNOWN
+
+
+def call_scaler(
+    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
+) -> Value:
+    first = arguments.get(0, "outputs", "optimizer")
+    if name == "scale":
+        found = tensors.tensors_in(first) if first is not None else []
+        base = found[0] if found else values.TENSOR
+        return tensors.changed(base, part="scaled", output_of=None)
+    if name in ("step", "unscale_"):
+        what = "step" if name == "step" else "unscale"
+        run.emit(events.OptimizerEvent(place, run.context, what, first or UNKNOWN))
+    return UNKNOWN
+
+
+def _clip(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    target = arguments.get(0, "parameters")
+    record_clip(run, entry.kind, target, place)
+    return UNKNOWN
+
+
+def record_clip(run: Interpreter, name: str, target: Value | None, place: Place) -> None:
+    """Note that the gradients of some parameters are clipped."""
+    layers = modules.layers_in(target) if target is not None else frozenset()
+    run.emit(events.Clip(place, run.context, name, layers or None))
+
+
+def call_gradient_method(
+    run: Interpreter, gradient: values.Gradient, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`p.grad.clamp_(-1, 1)` clips; `p.grad.zero_()` clears."""
+    layers = frozenset({gradient.parameter.layer}) if gradient.parameter is not None else None
+    if name in ("clamp_", "clip_", "clamp", "clamp_min_", "clamp_max_", "mul_", "div_"):
+        run.emit(events.Clip(place, run.context, f"grad.{name}", layers))
+        return gradient
+    if name == "zero_":
+        run.emit(events.OptimizerEvent(place, run.context, "zero_grad", UNKNOWN))
+        return gradient
+    if name in ("detach", "detach_", "clone", "cpu", "to", "contiguous", "view"):
+        return gradient
+    return UNKNOWN
+
+
+def _backward(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    loss = arguments.get(0, "tensors")
+    rest = Arguments([UNKNOWN, *arguments.positional[1:]], arguments.keywords)
+    tensors.backward(run, loss or UNKNOWN, rest, place)
+    return NONE
+
+
+def _prepare(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    """`amp.initialize(model, optimizer)` hands back what it was given."""
+    if len(arguments.positional) == 1:
+        return arguments.positional[0]
+    return values.Tuple(tuple(arguments.positional))
+
+
+def _scaled_loss(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return arguments.positional[0] if arguments.positional else UNKNOWN
+
+
+def _parameters_of(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    first = arguments.positional[0] if arguments.positional else UNKNOWN
+    if isinstance(first, values.Thing):
+        return first.options.get("params", UNKNOWN)
+    return UNKNOWN
+
+
+EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+    "optimizer": _optimizer,
+    "foreign_optimizer": _foreign_optimizer,
+    "scheduler": _scheduler,
+    "scaler": _scaler,
+    "clip": _clip,
+    "backward": _backward,
+    "prepare": _prepare,
+    "scaled_loss": _scaled_loss,
+    "parameters_of": _parameters_of,
+}

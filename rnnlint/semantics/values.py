@@ -1,0 +1,509 @@
+"""Abstract values: what the interpreter knows of a Python object.
+
+A value is either an immutable record (`Const`, `Tensor`, `Tuple`, ...) or an
+*object* with identity (`Instance`, `Layer`, `ListObject`, ...), whose state
+lives in a `fields` dictionary.  All writes to fields and scopes go through
+`state.State`, so that a branch can be undone and joined with another.
+
+`UNKNOWN` is the honest answer for everything that was not seen; it is never
+evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rnnlint.lowering import ir
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.events import Context, LayerCall
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """A stretch of one file, in code points of its text."""
+
+    path: str
+    start: int
+    end: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a provenance: a place and what happened there."""
+
+    place: Place
+    words: str
+
+
+Provenance = tuple[Step, ...]
+
+
+class Value:
+    """Base of all abstract values."""
+
+    __slots__ = ()
+
+
+class Record(Value, msgspec.Struct, frozen=True):
+    """Base of immutable values, compared by content."""
+
+
+class Unknown(Record):
+    """Anything."""
+
+
+UNKNOWN = Unknown()
+
+
+class Const(Record):
+    """A Python constant: a number, string, bool or None.
+
+    `option` marks a default that the user of the program can change: an argparse
+    default, a command-line flag, an environment variable.
+    """
+
+    value: Any
+    option: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Const)
+            and type(self.value) is type(other.value)
+            and self.value == other.value
+            and self.option == other.option
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value, self.option))
+
+
+NONE = Const(None)
+TRUE = Const(True)
+FALSE = Const(False)
+
+
+class Tuple(Record):
+    items: tuple[Value, ...]
+
+
+class Union(Record):
+    """One of several values; the first is what the program's defaults choose."""
+
+    members: tuple[Value, ...]
+
+
+class Size(Record):
+    """The number of elements of something: `len(x)`, `x.size(0)`, `x.shape[1]`.
+
+    `of` identifies what is measured where that is known: the abstract object or
+    tensor root, with the axis.
+    """
+
+    of: Any = None
+    axis: int | None = None
+
+
+class Shape(Record):
+    """`x.shape`, `x.size()`: `root` identifies the tensor, `dims` its known sizes."""
+
+    root: Any = None
+    dims: tuple[Value, ...] = ()
+
+    def axis(self, index: int) -> Value:
+        """The size of one axis."""
+        if self.dims and -len(self.dims) <= index < len(self.dims):
+            return self.dims[index]
+        return Size(self.root, index if self.root is not None else None)
+
+
+class Shortfall(Record):
+    """`longest - len(x)`: how many padding elements one sequence lacks."""
+
+
+class Filler(Record):
+    """A run of padding elements, as in `[0] * (longest - len(x))`."""
+
+    place: Place
+    value: Value = UNKNOWN
+
+
+class Slice(Record):
+    lower: Value | None
+    upper: Value | None
+    step: Value | None
+
+
+class External(Record):
+    """Something of a library, by its full dotted name: `torch.nn.LSTM`."""
+
+    name: str
+
+
+class Device(Record):
+    """`kind` is "cpu" or "gpu" (an accelerator, where there is one)."""
+
+    kind: str
+
+
+class Padding(Record):
+    """Who pads, on which side, and how the padded batch came here."""
+
+    side: str
+    """"right", "left" or "" where it was not seen."""
+    steps: Provenance
+
+
+class Activation(Record):
+    """The last activation that a tensor went through."""
+
+    kind: str
+    place: Place
+
+
+class Tensor(Record):
+    """What is known of a tensor or array."""
+
+    padding: Padding | None = None
+    packed: bool = False
+    batch_axis: int | None = None
+    """Which of the first two axes is the batch; the other one is time."""
+    batch_axis_steps: Provenance = ()
+    calls: frozenset[LayerCall] = frozenset()
+    """Recurrent layer calls whose graph this tensor still hangs on."""
+    output_of: LayerCall | None = None
+    part: str = ""
+    """With `output_of`: "output", "state", "hidden" or "cell"."""
+    unpacked: bool = False
+    """Whether pad_packed_sequence made it: zeros follow each sequence's end."""
+    activation: Activation | None = None
+    lengths: bool = False
+    mask: bool = False
+    order: str = ""
+    """Of a batch or its lengths: "sorted", "arbitrary" or "" (unknown); an index
+    that sorts has the order "permutation"."""
+    order_steps: Provenance = ()
+    device: str = ""
+    device_steps: Provenance = ()
+    rank: int | None = None
+    dims: tuple[Value, ...] = ()
+    """Sizes of the axes, for tensors made from them: `torch.zeros(2, n, h)`."""
+    root: Any = None
+    """Identity of the batch this tensor shares its first two axes with."""
+    loss: Any = None
+    """The loss computation it came from."""
+    attached: bool = True
+    fresh: bool = False
+    """Made from sizes and numbers alone (zeros, randn): holds no data."""
+
+
+TENSOR = Tensor()
+
+
+# --- objects ---------------------------------------------------------------
+
+
+class Object(Value):
+    """A value with identity and mutable fields."""
+
+    __slots__ = ("fields", "place")
+
+    def __init__(self, place: Place | None = None) -> None:
+        self.fields: dict[Any, Any] = {}
+        self.place = place
+
+
+class ListObject(Object):
+    """A list, set, deque or generator.
+
+    `fields["items"]` holds the known items as a tuple, or None when only
+    `fields["element"]`, the join of all elements, is known.  `fields["order"]`
+    is "arbitrary", "sorted" or "" as for `Tensor.order`.
+    """
+
+    __slots__ = ("kind",)
+
+    def __init__(
+        self,
+        items: tuple[Value, ...] | None,
+        element: Value | None = None,
+        kind: str = "list",
+        order: str = "",
+        order_steps: Provenance = (),
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.fields["items"] = items
+        self.fields["element"] = element
+        self.fields["order"] = order
+        self.fields["order_steps"] = order_steps
+
+
+class DictObject(Object):
+    """A dict: `fields["entries"]` maps constant keys to values, `fields["rest"]`
+    joins the values under unknown keys (None when there are none)."""
+
+    __slots__ = ()
+
+    def __init__(self, entries: dict[Any, Value] | None = None, rest: Value | None = None) -> None:
+        super().__init__()
+        self.fields["entries"] = entries or {}
+        self.fields["rest"] = rest
+
+
+class ModuleScope(Object):
+    """A file of the project: its global names are its fields."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
+class Folder(Record):
+    """A namespace package: a folder of the project without `__init__.py`."""
+
+    path: str
+
+
+class Function(Value):
+    """A function or lambda of the project."""
+
+    __slots__ = ("closure", "decorators", "defaults", "kind", "module", "node", "owner")
+
+    def __init__(
+        self,
+        node: ir.FunctionDef | ir.Lambda,
+        module: ModuleScope,
+        closure: tuple[dict[Any, Any], ...],
+        defaults: dict[str, Value],
+        owner: Class | None = None,
+        kind: str = "",
+        decorators: tuple[Value, ...] = (),
+    ) -> None:
+        self.node = node
+        self.module = module
+        self.closure = closure
+        self.defaults = defaults
+        self.owner = owner
+        self.kind = kind
+        """"", "static", "class" or "property"."""
+        self.decorators = decorators
+
+    @property
+    def name(self) -> str:
+        return self.node.name if isinstance(self.node, ir.FunctionDef) else "<lambda>"
+
+
+class Bound(Record):
+    """A method of the project bound to its receiver."""
+
+    function: Function
+    receiver: Value
+
+
+class Native(Record):
+    """A method of a built-in or abstract object: `items.append`."""
+
+    name: str
+    receiver: Value
+
+
+class Partial(Value):
+    """`functools.partial(function, ...)`."""
+
+    __slots__ = ("args", "function", "keywords")
+
+    def __init__(
+        self, function: Value, args: tuple[Value, ...], keywords: dict[str, Value]
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.keywords = keywords
+
+
+class Class(Object):
+    """A class of the project; its namespace is its fields."""
+
+    __slots__ = ("bases", "decorators", "module", "node")
+
+    def __init__(
+        self, node: ir.ClassDef, module: ModuleScope, bases: tuple[Value, ...], place: Place
+    ) -> None:
+        super().__init__(place)
+        self.node = node
+        self.module = module
+        self.bases = bases
+        self.decorators: tuple[Value, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    def ancestry(self) -> Iterator[Value]:
+        """This class and its bases, in the order in which names are looked up."""
+        seen: set[int] = set()
+        stack: list[Value] = [self]
+        while stack:
+            current = stack.pop(0)
+            if isinstance(current, Union):
+                stack[:0] = current.members
+                continue
+            if isinstance(current, Class):
+                if id(current) in seen:
+                    continue
+                seen.add(id(current))
+                stack[:0] = current.bases
+            yield current
+
+    def external_bases(self) -> tuple[str, ...]:
+        """Names of the library classes it inherits from."""
+        return tuple(base.name for base in self.ancestry() if isinstance(base, External))
+
+    def is_opaque(self) -> bool:
+        """Whether a base class could not be resolved."""
+        return any(not isinstance(base, (Class, External)) for base in self.ancestry())
+
+
+class Instance(Object):
+    """An object of one of the project's classes."""
+
+    __slots__ = ("cls",)
+
+    def __init__(self, cls: Class, place: Place | None) -> None:
+        super().__init__(place)
+        self.cls = cls
+
+
+class Super(Record):
+    """`super()` inside a method of `cls`."""
+
+    cls: Class
+    receiver: Value
+
+
+class Layer(Object):
+    """A torch module of a library: `kind` is its class name, such as "LSTM".
+
+    `options` holds the constructor's arguments by parameter name.
+    """
+
+    __slots__ = ("context", "kind", "options", "stack")
+
+    def __init__(
+        self, kind: str, place: Place, options: dict[str, Value], stack: tuple[Place, ...]
+    ) -> None:
+        super().__init__(place)
+        self.kind = kind
+        self.options = options
+        self.stack = stack
+        self.context: Context | None = None
+        """Where the calls stand that led to its construction, outermost first."""
+
+
+class Container(Object):
+    """Sequential, ModuleList, ModuleDict: children in `fields["children"]`."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str, place: Place, children: dict[Any, Value]) -> None:
+        super().__init__(place)
+        self.kind = kind
+        self.fields["children"] = children
+
+
+class Parameter(Record):
+    """A parameter of a layer: `name` is its own name there ("weight_hh_l0").
+
+    `part` says which of its stacked gates are meant: "" for all of it, or the
+    gate's name for a slice such as `bias[n//4:n//2]`.
+    """
+
+    layer: Layer
+    name: str
+    rank: int | None = None
+    part: str = ""
+    place: Place | None = None
+
+
+class Gradient(Record):
+    """`parameter.grad`; of an unknown parameter when None."""
+
+    parameter: Parameter | None = None
+
+
+class Parameters(Record):
+    """An iterable over the parameters of modules: `model.parameters()`.
+
+    `named` yields (name, parameter) pairs; `grouped` marks values that only
+    lead to such parameters (an optimizer's param_groups).
+    """
+
+    modules: tuple[Value, ...]
+    named: bool = False
+
+
+class Thing(Object):
+    """An object of a library that is no module: an optimizer, a scheduler, a
+    loader, a trainer, a parser.  `kind` says which, `name` is its class."""
+
+    __slots__ = ("kind", "name", "options")
+
+    def __init__(self, kind: str, name: str, place: Place, options: dict[str, Value]) -> None:
+        super().__init__(place)
+        self.kind = kind
+        self.name = name
+        self.options = options
+
+
+def members(value: Value) -> tuple[Value, ...]:
+    """The alternatives of a value."""
+    return value.members if isinstance(value, Union) else (value,)
+
+
+MAX_MEMBERS = 8
+
+
+def join(values: list[Value]) -> Value:
+    """The value that is any of `values`; what they agree on stays known."""
+    flat: list[Value] = []
+    for value in values:
+        for member in members(value):
+            if not any(member is other or _same(member, other) for other in flat):
+                flat.append(member)
+    if not flat:
+        return UNKNOWN
+    if len(flat) == 1:
+        return flat[0]
+    known = [member for member in flat if not isinstance(member, Unknown)]
+    if len(known) == 1 and isinstance(known[0], (Tensor, Const, Size)):
+        # A known tensor or constant joined with "anything" is no longer known.
+        return known[0] if isinstance(known[0], Tensor) and known[0].calls else UNKNOWN
+    if len(known) > MAX_MEMBERS:
+        return UNKNOWN
+    return Union(tuple(known)) if len(known) > 1 else known[0]
+
+
+def _same(left: Value, right: Value) -> bool:
+    if type(left) is not type(right) or isinstance(left, Object):
+        return False
+    return left == right
+
+
+def truth(value: Value) -> bool | None:
+    """Whether the value is true; None where that depends on what is not known.
+
+    An option's default is not a fact: the user can switch it.
+    """
+    if isinstance(value, Const):
+        return None if value.option else bool(value.value)
+    if isinstance(value, (Function, Class, Instance, Layer, External, Bound, Parameter, Thing)):
+        return True
+    if isinstance(value, Tuple):
+        return bool(value.items)
+    if isinstance(value, Union):
+        answers = {truth(member) for member in value.members}
+        return answers.pop() if len(answers) == 1 else None
+    return None

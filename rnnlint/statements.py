@@ -1,0 +1,153 @@
+"""Which statement a comment belongs to, found from tokens alone.
+
+Suppressions must work where nothing else does, in a file that does not parse or on a
+run that imports no parser, so this reads tokens, and lines where even those fail.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_COMMENT = re.compile(r"#.*")
+_CONTINUING_CLAUSES = frozenset(("elif", "else", "except", "finally"))
+_LAYOUT = frozenset(
+    (tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER)
+)
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """A comment and the rows that it speaks of.
+
+    A comment behind or within a statement speaks of that statement without its block;
+    one on a row of its own above a statement speaks of the statement with its block.
+    """
+
+    text: str
+    start: int
+    """Its offset in the text, in code points."""
+    row: int
+    above: bool
+    """Whether it stands alone above its statement."""
+    first_row: int
+    last_row: int
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A comment as it stands, before its statement is known."""
+
+    text: str
+    row: int
+    column: int
+
+
+class _Statement(msgspec.Struct):
+    """A logical line: a simple statement, or the head of a compound one."""
+
+    first_row: int
+    last_row: int
+    column: int
+    depth: int
+    first_word: str
+    trailing: list[_Place] = msgspec.field(default_factory=list)
+    above: list[_Place] = msgspec.field(default_factory=list)
+
+
+def statement_comments(text: str) -> Iterator[Comment]:
+    """Yield the comments of `text`, each with the rows that it speaks of."""
+    starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    try:
+        statements, stray = _statements(text)
+    except (tokenize.TokenError, SyntaxError, UnicodeError):
+        yield from _comments_by_line(text, starts)
+        return
+    for index, statement in enumerate(statements):
+        for place in statement.above:
+            last_row = _block_end(statements, index)
+            yield _comment(place, starts, True, statement.first_row, last_row)
+        for place in statement.trailing:
+            yield _comment(place, starts, False, statement.first_row, statement.last_row)
+    for place in stray:
+        yield _comment(place, starts, True, place.row, place.row)
+
+
+def _comment(
+    place: _Place, starts: Sequence[int], above: bool, first_row: int, last_row: int
+) -> Comment:
+    start = starts[place.row - 1] + place.column
+    return Comment(place.text, start, place.row, above, first_row, last_row)
+
+
+def _statements(text: str) -> tuple[list[_Statement], list[_Place]]:
+    """Split `text` into logical lines; comments that precede none come back apart."""
+    statements: list[_Statement] = []
+    waiting: list[_Place] = []
+    stray: list[_Place] = []
+    depth = 0
+    current: _Statement | None = None
+    # Universal newlines: rows are those of the tokenizer of Python itself.
+    readline = io.StringIO(text, newline=None).readline
+    for token in tokenize.generate_tokens(readline):
+        kind, (row, column) = token.type, token.start
+        if kind == tokenize.COMMENT:
+            place = _Place(token.string, row, column)
+            (current.trailing if current else waiting).append(place)
+        elif kind == tokenize.INDENT:
+            depth += 1
+        elif kind == tokenize.DEDENT:
+            depth -= 1
+        elif kind == tokenize.NEWLINE:
+            current = None
+        elif kind not in _LAYOUT:
+            if current is None:
+                current = _Statement(row, row, column, depth, token.string)
+                # A comment deeper than what follows ends a block; it is above nothing.
+                current.above = [place for place in waiting if place.column <= column]
+                stray += [place for place in waiting if place.column > column]
+                waiting = []
+                statements.append(current)
+            current.last_row = token.end[0]
+    return statements, stray + waiting
+
+
+def _block_end(statements: Sequence[_Statement], index: int) -> int:
+    """Return the last row of the statement at `index`, its decorated definition and block."""
+    depth = statements[index].depth
+    decorated = statements[index].first_word == "@"
+    end = statements[index].last_row
+    for statement in statements[index + 1 :]:
+        inside = statement.depth > depth
+        continues = statement.depth == depth and (
+            decorated or statement.first_word in _CONTINUING_CLAUSES
+        )
+        if not inside and not continues:
+            break
+        if not inside:
+            decorated = statement.first_word == "@"
+        end = statement.last_row
+    return end
+
+
+def _comments_by_line(text: str, starts: Sequence[int]) -> Iterator[Comment]:
+    """Yield what looks like a comment, line by line, of a text that has no tokens."""
+    lines = _LINE_END.split(text)
+    for index, line in enumerate(lines):
+        match = _COMMENT.search(line)
+        if match is None:
+            continue
+        above = not line[: match.start()].strip()
+        target = _next_code_row(lines, index) if above else index + 1
+        start = starts[index] + match.start()
+        yield Comment(match.group(), start, index + 1, above, target, target)
+
+
+def _next_code_row(lines: Sequence[str], index: int) -> int:
+    for row, line in enumerate(lines[index + 1 :], start=index + 2):
+        if line.strip() and not line.lstrip().startswith("#"):
+            return row
+    return index + 1
