@@ -17,13 +17,8 @@ class SchedulerBeforeOptimizer(Rule):
             if event.what == "schedule" and event.scheduler is not None:
                 first.setdefault(id(event.scheduler), event)
         for scheduling in first.values():
-            optimizer = scheduling.optimizer
-            if not isinstance(optimizer, values.Thing):
-                continue
-            if not program.recurrent_layers(optimizer):
-                continue
-            steps = program.optimizer_events(optimizer, "step")
-            if not steps or not _in_turn_before(scheduling, steps[0]):
+            step = self._first_step(program, scheduling)
+            if step is None or not _in_turn_before(scheduling, step):
                 continue
             yield self.report(
                 program,
@@ -31,8 +26,18 @@ class SchedulerBeforeOptimizer(Rule):
                 "the scheduler steps before the optimizer does: the first value of the schedule "
                 "is skipped",
                 help="step the scheduler at the end of the epoch, after optimizer.step()",
-                trail=[Step(steps[0].place, "the optimizer's first step comes after it")],
+                trail=[Step(step.place, "the optimizer's first step comes after it")],
             )
+
+    def _first_step(self, program: Program, scheduling: OptimizerEvent) -> OptimizerEvent | None:
+        """The first step of the optimizer whose rate is scheduled."""
+        steps = [
+            step
+            for optimizer in values.members(scheduling.optimizer)
+            if isinstance(optimizer, values.Thing) and program.recurrent_layers(optimizer)
+            for step in program.optimizer_events(optimizer, "step")
+        ]
+        return min(steps, key=lambda step: step.time) if steps else None
 
 
 def _in_turn_before(scheduling: OptimizerEvent, step: OptimizerEvent) -> bool:

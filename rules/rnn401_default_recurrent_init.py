@@ -15,8 +15,10 @@ class DefaultRecurrentInit(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
-            place = program.trained_by.get(layer)
-            if place is None or layer.place is None or self._initialised(program, layer):
+            trained = program.trained_by.get(layer)
+            if trained is None or layer.place is None:
+                continue
+            if self._initialised(program, layer, trained.time):
                 continue
             plain = layer.kind in ("RNN", "RNNCell")
             yield self.report(
@@ -26,20 +28,23 @@ class DefaultRecurrentInit(Rule):
                 + ("whose gradients fade within 20 steps" if plain else "which forgets fast"),
                 help="initialise it: orthogonal recurrent weights for each gate"
                 + ("" if plain or layer.kind.startswith("GRU") else ", a forget bias of 1"),
-                trail=[Step(place, "it is trained here")],
+                trail=[Step(trained.place, "it is trained here")],
                 level=Level.WARNING if plain else Level.ADVICE,
             )
 
-    def _initialised(self, program: Program, layer: values.Layer) -> bool:
-        """Whether something else than the default fills the recurrent weights."""
+    def _initialised(self, program: Program, layer: values.Layer, trained: int) -> bool:
+        """Whether something else than the default fills the weights before training."""
         if any(init.parameter.name.startswith("weight_hh") for init in program.inits_of(layer)):
             return True
-        if any(layer in load.layers and not load.conditional for load in program.of(Load)):
+        if any(
+            layer in load.layers and not load.conditional and load.time < trained
+            for load in program.of(Load)
+        ):
             return True
         return any(
             layer in modules.layers_in(given)
             for opaque in program.possible(Opaque)
-            if _hints(opaque.callee)
+            if opaque.time < trained and _hints(opaque.callee)
             for given in opaque.given
         )
 

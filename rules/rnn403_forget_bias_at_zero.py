@@ -15,10 +15,10 @@ class ForgetBiasAtZero(Rule):
         for layer in program.layers:
             if not layer.kind.startswith("LSTM"):
                 continue
-            final = self._final_fills(program, layer)
-            if len(final) < 2 or any(_is_raised(init) for init in final):
+            zeroed = self._zeroed(program, layer)
+            if len({init.parameter.name for init in zeroed}) < 2:
                 continue
-            last = max(final, key=lambda init: init.time)
+            last = max(zeroed, key=lambda init: init.time)
             yield self.report(
                 program,
                 last.place,
@@ -29,16 +29,30 @@ class ForgetBiasAtZero(Rule):
                 trail=[Step(layer.place or last.place, f"the {layer.kind} is built here")],
             )
 
-    def _final_fills(self, program: Program, layer: values.Layer) -> list[Init]:
-        """What the forget quarters of the first layer's two biases end up as."""
-        final: dict[str, Init] = {}
-        for init in program.inits_of(layer):
-            name = init.parameter.name
-            if not name.startswith("bias") or init.hypothetical:
-                continue
-            if init.parameter.part in ("", "forget"):
-                final[name] = init
-        return list(final.values())
+    def _zeroed(self, program: Program, layer: values.Layer) -> list[Init]:
+        """Fills that leave a forget gate at zero: none that surely follows raises it."""
+        fills = [
+            init
+            for init in program.inits_of(layer)
+            if init.parameter.name.startswith("bias") and init.parameter.part in ("", "forget")
+        ]
+        return [
+            init
+            for init in fills
+            if not init.hypothetical
+            and not _is_raised(init)
+            and not any(_is_raised(later) and _surely_follows(later, init) for later in fills)
+        ]
+
+
+def _surely_follows(later: Init, init: Init) -> bool:
+    """Whether `later` fills a bias of the same step, under no condition of its own.
+
+    The two biases of a gate are added, so raising either one is enough.
+    """
+    step = later.parameter.name.replace("_hh", "_ih") == init.parameter.name.replace("_hh", "_ih")
+    own = set(later.context.conditions) - set(init.context.conditions)
+    return later.time > init.time and step and not own
 
 
 def _is_raised(init: Init) -> bool:

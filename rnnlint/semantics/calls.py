@@ -6,7 +6,7 @@ from rnnlint.semantics import attributes, events, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
 
-MAX_ALTERNATIVES = 6
+MAX_ALTERNATIVES = 24
 
 
 def call_method(

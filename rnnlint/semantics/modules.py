@@ -231,7 +231,8 @@ def set_layer_attribute(
         return
     for known, rank in parameter_names(owner):
         if known == name:
-            initialise(run, values.Parameter(owner, name, rank), "assign", value, place)
+            if not isinstance(value, values.Parameter):
+                initialise(run, values.Parameter(owner, name, rank), "assign", value, place)
             return
     run.state.set(owner.fields, name, value)
 
@@ -244,7 +245,7 @@ def parameter_attribute(owner: values.Parameter, name: str, place: Place) -> Val
     if name == "ndim":
         return UNKNOWN if owner.rank is None else values.Const(owner.rank)
     if name == "shape":
-        return values.Shape(("parameter", id(owner.layer), owner.name))
+        return values.Shape(("parameter", id(owner.layer), owner.name), rank=owner.rank)
     if name == "requires_grad":
         return UNKNOWN
     return values.Native(name, owner)
@@ -293,8 +294,10 @@ def _is_second_quarter(bounds: values.Slice, node: ir.Slice) -> bool:
 
 def _scale(size: values.Size) -> tuple[object, object]:
     if isinstance(size.of, tuple) and len(size.of) == 4 and size.of[0] == "scaled":
-        op = "//" if size.of[2] == "/" else size.of[2]
-        return (op, size.of[3])
+        op, factor = size.of[2], size.of[3]
+        if op == "*" and factor in (0.25, 0.5):
+            return ("//", int(1 / factor))
+        return ("//" if op == "/" else op, factor)
     return ("", None)
 
 
@@ -361,7 +364,8 @@ def as_tensor(value: Value | None) -> Tensor:
     if isinstance(value, values.Union) and found:
         packed = [tensor for tensor in found if tensor.packed]
         clean = [tensor for tensor in found if tensor.padding is None]
-        return (packed or clean or found)[0]
+        graph = frozenset(call for tensor in found for call in tensor.calls)
+        return tensors.changed((packed or clean or found)[0], calls=graph)
     return Tensor(calls=frozenset(call for tensor in found for call in tensor.calls))
 
 
@@ -636,14 +640,17 @@ def call_parameter_method(
         root = ("parameter", id(parameter.layer), parameter.name)
         if isinstance(axis, values.Const) and isinstance(axis.value, int):
             return values.Size(root, axis.value)
-        return values.Shape(root)
+        return values.Shape(root, rank=parameter.rank)
     if name == "numel":
         return values.Size(("parameter", id(parameter.layer), parameter.name), 0)
     if name in ("chunk", "split"):
         return _gates(parameter)
-    if name in ("detach", "t", "view", "contiguous", "cpu", "cuda", "to", "requires_grad_"):
-        return parameter
-    return Tensor()
+    if name.startswith("new"):
+        return Tensor(fresh=True)
+    if name == "register_hook":
+        run.emit(events.Clip(place, run.context, name, frozenset({parameter.layer})))
+        return UNKNOWN
+    return parameter
 
 
 def _gates(parameter: values.Parameter) -> Value:

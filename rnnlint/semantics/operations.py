@@ -75,6 +75,9 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return tensors.combined(op, left, right)
     if isinstance(left, values.ListObject) and op == "*":
         return values.ListObject(None, iteration.element(run, left))
+    if isinstance(left, values.Parameter) or isinstance(right, values.Parameter):
+        # Still the parameter's own content: `mask * weight`.
+        return left if isinstance(left, values.Parameter) else right
     if isinstance(left, values.Parameters) or isinstance(right, values.Parameters):
         both = [v for v in (left, right) if isinstance(v, values.Parameters)]
         return values.Parameters(tuple(m for v in both for m in v.modules))
@@ -406,16 +409,35 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
         The value that the owner's name has to be bound to anew, for values that
         cannot change in place, else None.
     """
-    from rnnlint.semantics import expressions, library, modules, tensors
+    from rnnlint.semantics import expressions
 
     owner = expressions.evaluate(run, target.value, frame)
     index = tuple(expressions.evaluate(run, part, frame) for part in target.index)
     place = Place(frame.module.path, target.start, target.end)
+    replaced: Value | None = None
+    for member in values.members(owner):
+        changed = _set_member_item(run, member, index, value, target, place)
+        replaced = changed if changed is not None else replaced
+    return replaced if isinstance(owner, values.Tensor) else None
+
+
+def _set_member_item(
+    run: Interpreter,
+    owner: Value,
+    index: tuple[Value, ...],
+    value: Value,
+    target: ir.Subscript,
+    place: Place,
+) -> Value | None:
+    from rnnlint.semantics import library, modules, tensors, training
+
     first = index[0] if index else UNKNOWN
     if isinstance(owner, values.DictObject):
         _set_dict_item(run, owner, first, value)
     elif isinstance(owner, values.ListObject):
         _set_list_item(run, owner, first, value)
+    elif isinstance(owner, values.Unknown):
+        training.set_unknown_item(run, first, place)
     elif isinstance(owner, values.Container):
         children = dict(owner.fields["children"])
         children[first.value if isinstance(first, values.Const) else len(children)] = value

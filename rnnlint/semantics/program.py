@@ -85,38 +85,28 @@ class Program:
         )
 
     @cached_property
-    def trained_by(self) -> dict[values.Layer, Place]:
-        """Layers that something trains, with the place that shows it."""
-        trained: dict[values.Layer, Place] = {}
-        for backward in self.of(events.Backward):
-            for call in backward.calls:
-                trained.setdefault(call.layer, backward.place)
-        stepped = [event.optimizer for event in self._optimizer_events("step")]
-        for optimizer in self.optimizers:
-            where = self._steps_place(optimizer, stepped)
-            if where is not None:
-                for layer in self.recurrent_layers(optimizer):
-                    trained.setdefault(layer, where)
-        for fit in self.of(events.Fit):
-            for layer in self.recurrent_layers(fit.module):
-                trained.setdefault(layer, fit.place)
+    def trained_by(self) -> dict[values.Layer, events.Event]:
+        """Layers that something trains, with the event that first shows it."""
+        trained: dict[values.Layer, events.Event] = {}
+        for event in self.events:
+            if not event.hypothetical:
+                for layer in self._trained_at(event):
+                    trained.setdefault(layer, event)
         return trained
 
-    def _steps_place(
-        self, optimizer: values.Thing, stepped: list[values.Value]
-    ) -> Place | None:
-        """Where an optimizer is used, if it is."""
-        if any(optimizer in values.members(other) for other in stepped):
-            return optimizer.place
-        function = optimizer.options.get("<function>")
-        if isinstance(function, values.Const) and function.value == "configure_optimizers":
-            return optimizer.place
-        return None
+    def _trained_at(self, event: events.Event) -> Iterable[values.Layer]:
+        if isinstance(event, events.Backward):
+            return (call.layer for call in event.calls)
+        if isinstance(event, events.Fit):
+            return self.recurrent_layers(event.module)
+        if isinstance(event, events.OptimizerEvent):
+            if event.what == "step" or (event.what == "built" and _is_lightnings(event.optimizer)):
+                return self.recurrent_layers(event.optimizer)
+        return ()
 
     def is_stepped(self, optimizer: values.Thing) -> bool:
         """Whether the optimizer's step is seen, or left to Lightning."""
-        stepped = [event.optimizer for event in self._optimizer_events("step")]
-        return self._steps_place(optimizer, stepped) is not None
+        return _is_lightnings(optimizer) or bool(self.optimizer_events(optimizer, "step"))
 
     def _optimizer_events(self, *what: str) -> list[events.OptimizerEvent]:
         return [event for event in self.possible(events.OptimizerEvent) if event.what in what]
@@ -198,6 +188,14 @@ class Program:
 
 def _is_step(event: events.Event) -> bool:
     return isinstance(event, events.OptimizerEvent) and event.what == "step"
+
+
+def _is_lightnings(optimizer: values.Value) -> bool:
+    """Whether a LightningModule hands the optimizer to its trainer."""
+    if not isinstance(optimizer, values.Thing):
+        return False
+    function = optimizer.options.get("<function>")
+    return isinstance(function, values.Const) and function.value == "configure_optimizers"
 
 
 def analyse(

@@ -25,6 +25,9 @@ def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         return values.Const(len(items))
     if isinstance(value, values.Tensor):
         return tensors.shape_of(value).axis(0)
+    if isinstance(value, values.Shape):
+        rank = value.rank or len(value.dims)
+        return values.Const(rank) if rank else UNKNOWN
     if isinstance(value, values.Const) and isinstance(value.value, str):
         return values.Const(len(value.value), option=value.option)
     return values.Size()
@@ -65,6 +68,8 @@ def _inherit_order(made: values.ListObject, given: list[Value]) -> None:
 
 def _transposed(run: Interpreter, rows: Value) -> Value:
     """`zip(*batch)`: one list for each component of the samples."""
+    if isinstance(rows, values.Tensor):
+        return tensors.flipped(rows)
     row = iteration.element(run, rows)
     items = iteration.known_items(run, row)
     if items is None:
@@ -96,18 +101,20 @@ def _list(kind: str) -> Effect:
         value = _first(arguments)
         if isinstance(value, values.Parameters):
             return value
-        if isinstance(value, values.Filler):
+        if isinstance(value, (values.Filler, values.Tensor)) and not _is_lengths(value):
             return value
         items = iteration.known_items(run, value)
         if items is not None:
             return values.Tuple(items) if kind == "tuple" else values.ListObject(items, kind=kind)
         made = values.ListObject(None, iteration.element(run, value), kind="list")
         made.fields["order"], made.fields["order_steps"] = iteration.order_of(value)
-        if isinstance(value, values.Tensor) and value.padding is not None:
-            made.fields["padding"] = value.padding
         return made
 
     return effect
+
+
+def _is_lengths(value: Value) -> bool:
+    return isinstance(value, values.Tensor) and value.lengths
 
 
 def _dict(run: Interpreter, arguments: Arguments, place: Place) -> Value:

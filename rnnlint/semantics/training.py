@@ -113,6 +113,12 @@ def set_group_item(run: Interpreter, group: values.Thing, key: Value, place: Pla
         run.emit(events.OptimizerEvent(place, run.context, "rate", group.options["of"]))
 
 
+def set_unknown_item(run: Interpreter, key: Value, place: Place) -> None:
+    """`group["lr"] = ...` where the group's optimizer could not be traced."""
+    if isinstance(key, values.Const) and key.value == "lr":
+        run.emit(events.OptimizerEvent(place, run.context, "rate", UNKNOWN))
+
+
 def call_scheduler(
     run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
 ) -> Value:

@@ -110,6 +110,7 @@ class Shape(Record):
 
     root: Any = None
     dims: tuple[Value, ...] = ()
+    rank: int | None = None
 
     def axis(self, index: int) -> Value:
         """The size of one axis."""
@@ -463,7 +464,7 @@ def members(value: Value) -> tuple[Value, ...]:
     return value.members if isinstance(value, Union) else (value,)
 
 
-MAX_MEMBERS = 8
+MAX_MEMBERS = 24
 
 
 def join(values: list[Value]) -> Value:
