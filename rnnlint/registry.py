@@ -102,7 +102,7 @@ def suggestion(word: str, infos: Sequence[RuleInfo]) -> str:
     names = [info.name for info in infos]
     close = (
         get_close_matches(word.upper(), codes, n=1, cutoff=0.75)
-        if word[-1:].isdigit()
+        if word.isalnum() and word[-1:].isdigit()
         else get_close_matches(word.lower().replace("_", "-"), names, n=1)
     )
     return f"; did you mean '{close[0]}'?" if close else ""

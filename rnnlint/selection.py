@@ -53,27 +53,20 @@ def codes_of(selector: str, infos: Sequence[RuleInfo], setting: str) -> frozense
     raise ConfigError(f"unknown rule '{selector}' in {setting}{remedy}")
 
 
-def ignored_in(
-    path: str, per_file_ignores: Mapping[str, Sequence[str]], infos: Sequence[RuleInfo]
-) -> frozenset[str]:
-    """Return the codes that `per_file_ignores` takes away from the file at `path`.
-
-    Patterns are those of .gitignore, relative to the folder of the configuration as
-    `path` is; one that starts with `!` means every file that it does not match.
-    """
-    ignored: frozenset[str] = frozenset()
-    for pattern, selectors in per_file_ignores.items():
-        if _matches(pattern, path):
-            for selector in selectors:
-                ignored |= codes_of(selector, infos, f"per-file-ignores of '{pattern}'")
-    return ignored
-
-
-def _matches(pattern: str, path: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    wanted = not pattern.startswith("!")
-    return GitIgnoreSpec.from_lines([pattern.removeprefix("!")]).match_file(path) is wanted
+def expanded(
+    per_file_ignores: Mapping[str, Sequence[str]], infos: Sequence[RuleInfo]
+) -> dict[str, tuple[str, ...]]:
+    """Return `per_file_ignores` with each selector replaced by the codes that it means."""
+    return {
+        glob: tuple(
+            sorted(
+                code
+                for selector in selectors
+                for code in codes_of(selector, infos, f"per-file-ignores of '{glob}'")
+            )
+        )
+        for glob, selectors in per_file_ignores.items()
+    }
 
 
 def _specificity(selector: str) -> int:

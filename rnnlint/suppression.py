@@ -27,7 +27,7 @@ UNUSED_NAME = "unused-suppression"
 _END_OF_FILE = 1 << 60
 
 _DIRECTIVE = re.compile(
-    r"#\s*rnnlint:\s*(?P<word>[\w-]+)(?:\s*\[(?P<rules>[^\]]*)\])?", re.ASCII | re.IGNORECASE
+    r"#\s*rnnlint:\s*(?P<word>[\w-]+)(?:\s*\[(?P<rules>[^\]]*)\]?)?", re.ASCII | re.IGNORECASE
 )
 _NOQA = re.compile(
     r"#\s*noqa(?P<listed>\s*:\s*(?P<rules>[a-z]+[0-9]+(?:[,\s]+[a-z]+[0-9]+)*)?)?(?![\w-])",
@@ -132,7 +132,7 @@ def _silence(
 
 
 def _means(word: _Word, suppression: _Suppression, diagnostic: Diagnostic) -> bool:
-    if suppression.foreign:  # `# noqa: RNN1` means all that begin so, as in flake8
+    if suppression.foreign:  # as in flake8, the start of a code means all that begin so
         return diagnostic.code.startswith(word.text.upper())
     return word.text in (diagnostic.code, diagnostic.name)
 

@@ -50,8 +50,10 @@ class UnpackedPaddedInput(Rule):
         for reading in program.readings_of(call):
             if reading.how == "state":
                 return "its final state is read after the padding"
-            if reading.how == "last-step":
+            if reading.how in ("last-step", "half-step"):
                 return "its last step is read after the padding"
+            if reading.how == "attended":
+                return "attention weighs its padded steps"
             if reading.how == "pooled":
                 return "its steps are pooled with the padded ones"
         return None

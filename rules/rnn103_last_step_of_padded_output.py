@@ -15,7 +15,7 @@ class LastStepOfPaddedOutput(Rule):
         for reading in program.of(Reading):
             tensor = reading.tensor
             padding = tensor.padding
-            if reading.how not in ("last-step", "pooled") or padding is None:
+            if reading.how not in ("last-step", "half-step", "pooled") or padding is None:
                 continue
             if padding.side != "right" or tensor.batch_axis is None:
                 continue

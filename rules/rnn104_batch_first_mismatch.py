@@ -64,7 +64,7 @@ class BatchFirstMismatch(Rule):
 
     def _reading(self, program: Program, reading: Reading) -> Iterator[Diagnostic]:
         tensor = reading.tensor
-        if reading.how != "last-step" or tensor.batch_axis is None:
+        if reading.how not in ("last-step", "half-step") or tensor.batch_axis is None:
             return
         if reading.axis == tensor.batch_axis:
             index = "[-1]" if reading.axis == 0 else "[:, -1]"

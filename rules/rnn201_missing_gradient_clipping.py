@@ -33,7 +33,7 @@ class MissingGradientClipping(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for backward in program.of(Backward):
-            layers = program.layers_of(backward)
+            layers = frozenset() if backward.implicit else program.layers_of(backward)
             if not layers or self._clips(program, backward, layers):
                 continue
             iteration = program.iteration_of(backward)
@@ -88,7 +88,7 @@ class MissingGradientClipping(Rule):
         self, program: Program, fit: Fit, layers: frozenset[values.Layer]
     ) -> bool:
         trainer = fit.trainer
-        if trainer.name not in ("lightning", "skorch", "ignite"):
+        if trainer.name not in ("lightning", "skorch", "ignite", "fastai"):
             return False
         if "<open>" in trainer.options:
             return False
@@ -144,4 +144,6 @@ def _remedy(trainer: values.Thing) -> str:
         return "pass gradient_clip_val=1.0 to the Trainer"
     if trainer.name == "skorch":
         return "add skorch.callbacks.GradientNormClipping(gradient_clip_value=1.0) to callbacks"
+    if trainer.name == "fastai":
+        return "pass cbs=GradientClip(1.0) to the Learner"
     return "clip with torch.nn.utils.clip_grad_norm_ in the update function"

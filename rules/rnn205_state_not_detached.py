@@ -17,12 +17,13 @@ class StateNotDetached(Rule):
             if call.state is None:
                 continue
             for origin in tensors.graph_of(call.state):
-                backward = self._backward_between(backwards, origin, call)
-                if backward is None:
+                found = self._backward_between(backwards, origin, call)
+                if found is None:
                     continue
+                backward, loop = found
                 yield self.report(
                     program,
-                    call.place,
+                    program.receives_state(call, loop),
                     "this state comes from the previous iteration with its graph: the second "
                     "backward pass runs into a graph that is already freed",
                     help="detach the state before it is used again: "
@@ -37,21 +38,22 @@ class StateNotDetached(Rule):
 
     def _backward_between(
         self, backwards: tuple[Backward, ...], origin: LayerCall, call: LayerCall
-    ) -> Backward | None:
-        """A backward pass through `origin` that ends before `call` uses its state."""
+    ) -> tuple[Backward, int] | None:
+        """A backward pass through `origin` before `call` uses its state, and their loop."""
         for backward in backwards:
             if not origin.time < backward.time < call.time:
                 continue
-            if origin in backward.calls and _share_a_loop(origin, backward, call):
-                return backward
+            loop = _shared_loop(origin, backward, call)
+            if origin in backward.calls and loop is not None:
+                return backward, loop
         return None
 
 
-def _share_a_loop(origin: LayerCall, backward: Backward, call: LayerCall) -> bool:
-    """Whether the three lie in one loop, the call in a later turn."""
+def _shared_loop(origin: LayerCall, backward: Backward, call: LayerCall) -> int | None:
+    """The loop that the three lie in, the call in a later turn."""
     for place, number, turn in origin.loops:
         later = any((p, n) == (place, number) and t > turn for p, n, t in call.loops)
         same = any((p, n, t) == (place, number, turn) for p, n, t in backward.loops)
         if later and same:
-            return True
-    return False
+            return number
+    return None

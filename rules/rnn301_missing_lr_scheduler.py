@@ -53,6 +53,8 @@ class MissingLrScheduler(Rule):
         built = program.optimizer_events(optimizer, "built")
         if any(event.hypothetical or _rebuilt_each_turn(event, optimizer) for event in built):
             return True
+        if self._replaced(program, optimizer):
+            return True
         if program.optimizer_events(optimizer, "attached", "rate", "schedule"):
             return True
         entries = {event.context.entry for event in program.optimizer_events(optimizer, "step")}
@@ -65,6 +67,18 @@ class MissingLrScheduler(Rule):
             optimizer in opaque.given and _hints(opaque.callee)
             for opaque in program.possible(Opaque)
         )
+
+    def _replaced(self, program: Program, optimizer: values.Thing) -> bool:
+        """Whether a loop builds another optimizer for these layers, at another rate."""
+        layers = program.recurrent_layers(optimizer)
+        for event in program.possible(OptimizerEvent):
+            other = event.optimizer
+            if event.what != "built" or not event.loops or not isinstance(other, values.Thing):
+                continue
+            changed = other.options.get("lr") != optimizer.options.get("lr")
+            if changed and layers & program.recurrent_layers(other):
+                return True
+        return False
 
 
 def _rebuilt_each_turn(event: OptimizerEvent, optimizer: values.Thing) -> bool:

@@ -18,19 +18,28 @@ from rnnlint.lowering.literals import float_value, integer_value, string_value, 
 from rnnlint.lowering.tokens import Tokens
 
 
-class Walk(Tokens):
-    """The tokens of a file, and what the function at hand is known to do so far."""
+MAX_DEPTH = 100
+"""Expressions nested deeper become opaque, so that whoever reads them may recurse."""
 
-    __slots__ = ("mentions", "yields")
+
+class Walk(Tokens):
+    """The tokens of a file, how deep the walk is, and what the function at hand does.
+
+    `mentions` and `yields` speak of the function whose body is being lowered.
+    """
+
+    __slots__ = ("blocks", "depth", "mentions", "yields")
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
+        self.depth = 0
+        self.blocks = 0
         self.mentions: set[str] = set()
         self.yields = False
 
 
-class UnknownSyntax(Exception):
-    """LibCST parsed a construct that this version of rnnlint does not know."""
+class CannotLower(Exception):
+    """The file parses, but holds something that the representation cannot hold."""
 
 
 class Dispatch(dict[type, Any]):
@@ -49,7 +58,10 @@ class Dispatch(dict[type, Any]):
 
 def unknown(walk: Walk, node: Any) -> Any:
     """Refuse a node of an unknown class."""
-    raise UnknownSyntax(type(node).__name__)
+    raise CannotLower(
+        f"rnnlint does not know the syntax that LibCST calls {type(node).__name__}, "
+        "which begins here; upgrade rnnlint"
+    )
 
 
 # --- the core ------------------------------------------------------------------
@@ -60,23 +72,26 @@ def lower_expression(walk: Walk, node: Any) -> ir.Expr:
     walk.position += len(node.lpar)
     kind = node.__class__
     left_operand = _LEFT_OPERANDS[kind]
-    if left_operand is None:
-        result: ir.Expr = _ATOMS[kind](walk, node)
-        walk.position += len(node.rpar)
-        return result
-    chain = []
+    chain: list[tuple[int, Any]] = []
     while left_operand is not None:
         chain.append((walk.start(), node))
         node = getattr(node, left_operand)
         walk.position += len(node.lpar)
         kind = node.__class__
         left_operand = _LEFT_OPERANDS[kind]
-    result = _ATOMS[kind](walk, node)
+    walk.depth += len(chain) + 1
+    result: ir.Expr = _ATOMS[kind](walk, node)
     walk.position += len(node.rpar)
     while chain:
+        if walk.depth > MAX_DEPTH:
+            result = ir.Const(result.start, result.end, "opaque", None)
+        walk.depth -= 1
         start, node = chain.pop()
         result = _CHAINS[node.__class__](walk, node, start, result)
         walk.position += len(node.rpar)
+    if walk.depth > MAX_DEPTH:
+        result = ir.Const(result.start, result.end, "opaque", None)
+    walk.depth -= 1
     return result
 
 

@@ -9,7 +9,8 @@ import gc
 import sys
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.expressions import UnknownSyntax, Walk
+from rnnlint.lowering.expressions import CannotLower, Walk
+from rnnlint.lowering.problems import describe_failure, problem_at
 from rnnlint.lowering.statements import lower_module
 
 RECURSION_LIMIT = 50_000
@@ -17,21 +18,41 @@ RECURSION_LIMIT = 50_000
 
 
 def lower(text: str) -> ir.FileIR | ir.SyntaxProblem:
-    """Lower a file, or say why its text is not valid Python."""
+    """Lower a file, or say why it cannot be lowered.
+
+    The native parser kills the process on absurdly nested text; `pool.lower_all`
+    sees to that, this function does not.
+    """
     import libcst
 
     limit = sys.getrecursionlimit()
     collecting = gc.isenabled()
     sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    # A tree has a hundred objects a line and no cycles: collecting finds nothing.
     gc.disable()
     try:
-        module = libcst.parse_module(text)
-        return lower_module(Walk(text), module)
-    except libcst.ParserSyntaxError as error:
-        return ir.SyntaxProblem(error.message, error.raw_line, error.raw_column)
-    except UnknownSyntax as error:
-        return ir.SyntaxProblem(str(error))
+        try:
+            module = libcst.parse_module(text)
+        except libcst.ParserSyntaxError as error:
+            return describe_failure(text, error.message)
+        except UnicodeEncodeError as error:
+            return problem_at(text, error.start, "half a surrogate pair, which no encoding has")
+        return _walk(text, module)
     finally:
         sys.setrecursionlimit(limit)
         if collecting:
             gc.enable()
+
+
+def _walk(text: str, module: object) -> ir.FileIR | ir.SyntaxProblem:
+    walk = Walk(text)
+    try:
+        representation = lower_module(walk, module)
+    except CannotLower as error:
+        return problem_at(text, walk.start(), str(error))
+    except IndexError:
+        walk.position = -1
+    if walk.position != len(walk.starts):
+        # Never seen; but positions that are off would put edits in the wrong place.
+        return ir.SyntaxProblem("rnnlint and LibCST disagree about this file's tokens; report it")
+    return representation

@@ -6,6 +6,7 @@ from typing import Any
 
 from rnnlint.lowering import ir
 from rnnlint.lowering.expressions import (
+    CannotLower,
     Dispatch,
     Walk,
     lower_arguments,
@@ -16,6 +17,12 @@ from rnnlint.lowering.expressions import (
     unknown,
 )
 from rnnlint.lowering.patterns import lower_cases
+
+
+MAX_BLOCKS = 100
+"""Python itself refuses more levels of indentation."""
+MAX_BRANCHES = 50
+"""A longer chain of `elif`s is represented less deep, see `_if`."""
 
 
 def lower_module(walk: Walk, module: Any) -> ir.FileIR:
@@ -50,7 +57,12 @@ def _block(walk: Walk, block: Any) -> tuple[ir.Stmt, ...]:
         result: list[ir.Stmt] = []
         _simple_statements(walk, block, result)
         return tuple(result)
-    return _statements(walk, block.body)
+    walk.blocks += 1
+    if walk.blocks > MAX_BLOCKS:
+        raise CannotLower(f"more than {MAX_BLOCKS} levels of indentation, which Python refuses")
+    body = _statements(walk, block.body)
+    walk.blocks -= 1
+    return body
 
 
 def _optional_block(walk: Walk, clause: Any) -> tuple[ir.Stmt, ...]:
@@ -227,7 +239,10 @@ def _import_from(walk: Walk, node: Any) -> ir.Stmt:
 
 
 def _if(walk: Walk, node: Any) -> ir.Stmt:
-    """Lower `if` with its `elif`s in a loop: long chains must not exhaust the stack."""
+    """Lower `if` with its `elif`s in a loop: long chains must not exhaust the stack.
+
+    Behind `MAX_BRANCHES` the `elif`s lie side by side, as if several could be taken.
+    """
     branches: list[tuple[int, ir.Expr, tuple[ir.Stmt, ...]]] = []
     clause = node
     while clause is not None and clause.__class__.__name__ == "If":
@@ -238,12 +253,13 @@ def _if(walk: Walk, node: Any) -> ir.Stmt:
         clause = clause.orelse
     orelse = _optional_block(walk, clause)
     end = walk.end()
-    while True:
-        start, test, body = branches.pop()
-        statement = ir.If(start, end, test, body, orelse)
-        if not branches:
-            return statement
-        orelse = (statement,)
+    far = branches[MAX_BRANCHES:]
+    if far:
+        orelse = (*(ir.If(start, end, test, body, ()) for start, test, body in far), *orelse)
+    for start, test, body in reversed(branches[1:MAX_BRANCHES]):
+        orelse = (ir.If(start, end, test, body, orelse),)
+    start, test, body = branches[0]
+    return ir.If(start, end, test, body, orelse)
 
 
 def _for(walk: Walk, node: Any) -> ir.Stmt:

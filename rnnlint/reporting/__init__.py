@@ -25,7 +25,5 @@ TEXT_FORMATS = ("full", "concise")
 
 def renderer(output_format: str) -> Callable[[Report, Style], str]:
     """Return the function that renders `output_format`, importing no other format."""
-    render: Callable[[Report, Style], str] = importlib.import_module(
-        _MODULES[output_format]
-    ).render
+    render: Callable[[Report, Style], str] = importlib.import_module(_MODULES[output_format]).render
     return render

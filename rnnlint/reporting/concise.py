@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rnnlint.diagnostic import Diagnostic
-from rnnlint.reporting.closing import closing
 from rnnlint.reporting.layout import printable
 from rnnlint.reporting.report import Report, place
 from rnnlint.reporting.style import Style
@@ -11,8 +10,7 @@ from rnnlint.reporting.style import Style
 
 def render(report: Report, style: Style) -> str:
     """Render `report` with one line a diagnostic, never wrapped."""
-    lines = [_line(diagnostic, style) + "\n" for diagnostic in report.diagnostics]
-    return "".join(lines) + closing(report, style)
+    return "".join(_line(diagnostic, style) + "\n" for diagnostic in report.diagnostics)
 
 
 def _line(diagnostic: Diagnostic, style: Style) -> str:

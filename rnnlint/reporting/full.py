@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.diagnostic import Diagnostic, Location, Span, TrailStep
-from rnnlint.reporting.closing import closing
-from rnnlint.reporting.layout import cropped, printable, wrapped
+from rnnlint.reporting.layout import cropped, printable, width_of, wrapped
 from rnnlint.reporting.report import Report, excerpt_key, place
 from rnnlint.reporting.style import Style
 
@@ -17,15 +16,13 @@ _NARROWEST = 20
 def render(report: Report, style: Style) -> str:
     """Render `report` for people."""
     blocks = ["\n".join(_block(diagnostic, report, style)) for diagnostic in report.diagnostics]
-    return "".join(block + "\n\n" for block in blocks) + closing(report, style)
+    return "".join(block + "\n\n" for block in blocks)
 
 
 def _block(diagnostic: Diagnostic, report: Report, style: Style) -> Iterator[str]:
     gutter = _gutter_width(diagnostic)
     yield from _headline(diagnostic, style)
-    arrow = " " * gutter + "--> "
-    name = style.faint(f" ({diagnostic.name})")
-    yield style.gutter(arrow) + style.place(printable(place(diagnostic.span))) + name
+    yield from _heading(diagnostic, gutter, style)
     yield from _snippet(diagnostic, report, gutter, style)
     for number, step in enumerate(diagnostic.trail, start=1):
         yield from _step(number, step, report, gutter, style)
@@ -43,16 +40,27 @@ def _headline(diagnostic: Diagnostic, style: Style) -> Iterator[str]:
         yield style.strong(line)
 
 
-def _snippet(
-    diagnostic: Diagnostic, report: Report, gutter: int, style: Style
-) -> Iterator[str]:
+def _heading(diagnostic: Diagnostic, gutter: int, style: Style) -> Iterator[str]:
+    """Yield the place, which is never broken, so that terminals and editors can open it."""
+    arrow = " " * gutter + "--> "
+    where = printable(place(diagnostic.span))
+    painted = style.gutter(arrow) + style.place(where)
+    name = f"({diagnostic.name})"
+    if width_of(f"{arrow}{where} {name}") <= style.width:
+        yield f"{painted} {style.faint(name)}"
+    else:
+        yield painted
+        yield " " * len(arrow) + style.faint(name)
+
+
+def _snippet(diagnostic: Diagnostic, report: Report, gutter: int, style: Style) -> Iterator[str]:
     """Yield the line of the diagnostic between its neighbours, with carets below it."""
     span = diagnostic.span
     lines = report.excerpts.get(excerpt_key(span), {})
     row = span.location.row
     if row not in lines:
         return
-    bar = style.gutter(" " * gutter + " |")
+    bar = _bar(gutter, style)
     yield bar
     if lines.get(row - 1, "").strip():
         yield _source_line(row - 1, lines[row - 1], gutter, style)
@@ -64,26 +72,25 @@ def _snippet(
     yield bar
 
 
-def _step(
-    number: int, step: TrailStep, report: Report, gutter: int, style: Style
-) -> Iterator[str]:
+def _step(number: int, step: TrailStep, report: Report, gutter: int, style: Style) -> Iterator[str]:
     """Yield one numbered place of the trail with its source line."""
+    pad, label = " " * (gutter + 1), f"{number}. "
     where = printable(place(step.span))
-    label = f"{number:>{gutter}} "
-    lines = wrapped(f"{label.lstrip()}{where} {step.message}", style.width, indent=gutter + 3)
-    pad = " " * (len(label) - len(label.lstrip()))
-    first = lines[0].removeprefix(label.lstrip())
+    room = style.width - len(pad)
+    lines = wrapped(f"{label}{where} {step.message}", room, indent=len(label))
+    # A path with spaces may be broken at one of them; then it stays unpainted.
+    first = lines[0].removeprefix(label)
     if first.startswith(where):
-        first = style.place(where) + first[len(where) :]
-    yield pad + style.strong(label.lstrip()) + first
-    yield from lines[1:]
+        first = style.place(where) + first.removeprefix(where)
+    yield pad + style.strong(label) + first
+    for line in lines[1:]:
+        yield pad + line
     row = step.span.location.row
     source = report.excerpts.get(excerpt_key(step.span), {})
     if row in source:
         shown, underline = _underlined(step.span, source[row], gutter, style)
         yield _numbered(row, shown, gutter, style)
-        bar = style.gutter(" " * gutter + " |")
-        yield f"{bar} {style.evidence(underline)}"
+        yield f"{_bar(gutter, style)} {style.evidence(underline)}"
 
 
 def _help(remedy: str, gutter: int, style: Style) -> Iterator[str]:
@@ -112,6 +119,10 @@ def _source_line(row: int, line: str, gutter: int, style: Style) -> str:
 
 def _numbered(row: int, shown: str, gutter: int, style: Style) -> str:
     return f"{style.gutter(f'{row:>{gutter}} |')} {shown}".rstrip()
+
+
+def _bar(gutter: int, style: Style) -> str:
+    return style.gutter(" " * gutter + " |")
 
 
 def _source_width(gutter: int, style: Style) -> int:

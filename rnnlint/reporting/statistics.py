@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from rnnlint.diagnostic import Level
-from rnnlint.reporting.closing import closing
 from rnnlint.reporting.report import Report
 from rnnlint.reporting.style import Style
 
@@ -29,7 +28,7 @@ def render(report: Report, style: Style) -> str:
         number = style.strong(f"{count.count:>{number_width}}")
         code = style.level(f"{count.code:<{code_width}}", count.level)
         lines.append(f"{number}  {code}  {count.name}\n")
-    return "".join(lines) + closing(report, style)
+    return "".join(lines)
 
 
 def render_json(report: Report, style: Style) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnlint.semantics import values
+from rnnlint.semantics import library, modules, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
 
@@ -44,8 +44,8 @@ def get_attribute(run: Interpreter, owner: Value, name: str, place: Place) -> Va
         return reader(run, owner, name, place)
     if isinstance(owner, (values.ListObject, values.DictObject, values.Tuple, values.Const)):
         return _container_attribute(owner, name)
-    if isinstance(owner, values.Unknown) and name == "grad":
-        return values.Gradient()
+    if isinstance(owner, values.Unknown):
+        return _UNKNOWNS.get(name, UNKNOWN)
     return UNKNOWN
 
 
@@ -63,8 +63,6 @@ def _module(run: Interpreter, owner: values.ModuleScope, name: str, place: Place
     if isinstance(value, Value):
         return value
     for star in owner.fields.get("<stars>", ()):
-        from rnnlint.semantics import library
-
         if library.knows(f"{star}.{name}"):
             return values.External(f"{star}.{name}")
     if owner.path.endswith("__init__.py"):
@@ -82,13 +80,11 @@ def _folder(run: Interpreter, owner: values.Folder, name: str, place: Place) -> 
 
 
 def _external(run: Interpreter, owner: values.External, name: str, place: Place) -> Value:
-    from rnnlint.semantics import library
 
     return library.attribute_of_external(run, owner, name, place)
 
 
 def _instance(run: Interpreter, owner: values.Instance, name: str, place: Place) -> Value:
-    from rnnlint.semantics import library
 
     value = owner.fields.get(name)
     if isinstance(value, Value):
@@ -120,8 +116,6 @@ def _class(run: Interpreter, owner: values.Class, name: str, place: Place) -> Va
         return values.Const(owner.name)
     found = find_in_class(owner, name)
     if found is None:
-        from rnnlint.semantics import library
-
         return library.attribute_of_class(run, owner, name, place)
     if isinstance(found, values.Function) and found.kind == "class":
         return values.Bound(found, owner)
@@ -129,7 +123,6 @@ def _class(run: Interpreter, owner: values.Class, name: str, place: Place) -> Va
 
 
 def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Value:
-    from rnnlint.semantics import library
 
     receiver = owner.receiver
     cls = receiver.cls if isinstance(receiver, values.Instance) else receiver
@@ -143,15 +136,12 @@ def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Va
 
 
 def _layer(run: Interpreter, owner: values.Layer, name: str, place: Place) -> Value:
-    from rnnlint.semantics import modules
 
     value = owner.fields.get(name)
     return value if isinstance(value, Value) else modules.layer_attribute(owner, name, place)
 
 
-def _library_container(
-    run: Interpreter, owner: values.Container, name: str, place: Place
-) -> Value:
+def _library_container(run: Interpreter, owner: values.Container, name: str, place: Place) -> Value:
     value = owner.fields.get(name)
     if isinstance(value, Value):
         return value
@@ -160,22 +150,21 @@ def _library_container(
 
 
 def _tensor(run: Interpreter, owner: values.Tensor, name: str, place: Place) -> Value:
-    from rnnlint.semantics import tensors
 
     return tensors.attribute(run, owner, name, place)
 
 
 def _parameter(run: Interpreter, owner: values.Parameter, name: str, place: Place) -> Value:
-    from rnnlint.semantics import modules
 
     return modules.parameter_attribute(owner, name, place)
 
 
 def _thing(run: Interpreter, owner: values.Thing, name: str, place: Place) -> Value:
-    from rnnlint.semantics import library
 
     value = owner.fields.get(name)
-    return value if isinstance(value, Value) else library.attribute_of_thing(run, owner, name, place)
+    return (
+        value if isinstance(value, Value) else library.attribute_of_thing(run, owner, name, place)
+    )
 
 
 def _gradient(run: Interpreter, owner: values.Gradient, name: str, place: Place) -> Value:
@@ -209,9 +198,12 @@ _READERS = {
 }
 
 
+_UNKNOWNS: dict[str, Value] = {"grad": values.Gradient(), "shape": values.Shape()}
+"""Attributes whose name says what they are, whoever's they may be."""
+
+
 def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place: Place) -> None:
     """`owner.name = value`."""
-    from rnnlint.semantics import library, modules
 
     for member in values.members(owner):
         if isinstance(member, (values.Instance, values.ModuleScope, values.Class)):
@@ -222,5 +214,3 @@ def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place
             library.set_attribute_of_thing(run, member, name, value, place)
         elif isinstance(member, values.Parameter) and name == "data":
             modules.initialise(run, member, "assign", None, place)
-
-

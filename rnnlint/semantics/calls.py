@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnlint.semantics import attributes, events, values
+from rnnlint.semantics import attributes, events, frameworks, library, modules, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
 
@@ -13,7 +13,6 @@ def call_method(
     run: Interpreter, receiver: Value, name: str, arguments: Arguments, place: Place
 ) -> Value:
     """`receiver.name(...)`."""
-    from rnnlint.semantics import library
 
     if isinstance(receiver, values.Union):
         results = []
@@ -30,7 +29,6 @@ def call_method(
 
 def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) -> Value:
     """The value of a call."""
-    from rnnlint.semantics import library, modules
 
     run.tick()
     if isinstance(callee, values.Bound):
@@ -66,6 +64,8 @@ def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) ->
                 results.append(call(run, member, arguments, place))
         known = [value for value in results if not isinstance(value, values.Unknown)]
         return join(known) if known else UNKNOWN
+    if frameworks.is_tokenizer_call("__call__", arguments):
+        return frameworks.encode(run, arguments, place)
     return opaque(run, "", arguments, place)
 
 
@@ -73,7 +73,6 @@ def call_instance(
     run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
 ) -> Value:
     """`model(x)`: `__call__`, or `forward` of a torch module."""
-    from rnnlint.semantics import library
 
     for name in ("__call__", "forward"):
         method = attributes.find_in_class(instance.cls, name)
@@ -87,7 +86,6 @@ def call_instance(
 
 def opaque(run: Interpreter, callee: str, arguments: Arguments, place: Place) -> Value:
     """A call into code that was not seen: what went in may come out."""
-    from rnnlint.semantics import modules, tensors
 
     given = tuple(
         value for argument in arguments.all() for value in modules.trainables(run, argument)

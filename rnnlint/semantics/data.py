@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnnlint.semantics import events, iteration, modules, operations, tensors, values
+from rnnlint.semantics import calls, events, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
@@ -336,11 +336,9 @@ def batch_of(run: Interpreter, loader: values.Thing) -> Value:
     if collate is None or collate == NONE:
         batch = UNKNOWN if loader.options.get("<open>") else default_collate(sample, place)
     else:
-        from rnnlint.semantics import calls
-
         samples = values.ListObject(None, sample, order=_order(loader))
         batch = calls.call(run, collate, Arguments([samples]), place)
-    batch = _arrived(batch, place)
+    batch = _unpadded(batch) if _is_single(loader) else _arrived(batch, place)
     loader.fields["<batch>"] = batch
     return batch
 
@@ -351,6 +349,25 @@ def _order(loader: values.Thing) -> str:
         key for key, value in loader.options.items() if value != NONE
     }
     return "" if own else "arbitrary"
+
+
+def _is_single(loader: values.Thing) -> bool:
+    """Whether a loader yields batches of one sample, which nothing pads."""
+    if loader.options.keys() & {"batch_sampler", "sampler", "<open>"}:
+        return False
+    size = loader.options.get("batch_size", values.Const(1))
+    return isinstance(size, values.Const) and size.value == 1 and not size.option
+
+
+def _unpadded(value: Value) -> Value:
+    if isinstance(value, Tensor):
+        return tensors.changed(value, padding=None)
+    if isinstance(value, values.Tuple):
+        return values.Tuple(tuple(_unpadded(item) for item in value.items))
+    if isinstance(value, values.DictObject):
+        entries = {k: _unpadded(v) for k, v in value.fields["entries"].items()}
+        return values.DictObject(entries, value.fields["rest"])
+    return value
 
 
 def _arrived(value: Value, place: Place) -> Value:

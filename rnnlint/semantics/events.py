@@ -65,14 +65,24 @@ class Event:
 
 
 class LayerCall(Event):
-    """A recurrent layer runs over its input."""
+    """A recurrent layer runs over its input.
 
-    __slots__ = ("input", "layer", "state")
+    `passed` lists the calls under way whose arguments held the state.
+    """
+
+    __slots__ = ("input", "layer", "passed", "state")
 
     def __init__(
-        self, place: Place, context: Context, layer: Layer, given: Value, state: Value | None
+        self,
+        place: Place,
+        context: Context,
+        layer: Layer,
+        given: Value,
+        state: Value | None,
+        passed: tuple[Place, ...] = (),
     ) -> None:
         super().__init__(place, context)
+        self.passed = passed
         self.layer = layer
         self.input = given
         self.state = state
@@ -81,8 +91,10 @@ class LayerCall(Event):
 class Reading(Event):
     """Something reads a recurrent layer's result.
 
-    `how` is "last-step" (`out[:, -1]`, `out[-1]`), "pooled" (mean, max, sum over
-    time), "state" (the returned state is used), or "steps".
+    `how` is "last-step" (`out[:, -1]`, `out[-1]`), "half-step" (the last step of
+    some features: `out[:, -1, :hidden]`), "pooled" (mean or max over time),
+    "attended" (a softmax over time weighs it), or "state" (the returned state is
+    used).
     """
 
     __slots__ = ("axis", "how", "tensor")
@@ -141,17 +153,21 @@ class LossComputed(Event):
 
 
 class Backward(Event):
-    __slots__ = ("calls", "retains_graph", "scaled")
+    """A backward pass; `implicit` when a framework's trainer runs it."""
+
+    __slots__ = ("calls", "implicit", "retains_graph", "scaled")
 
     def __init__(
         self,
         place: Place,
         context: Context,
         calls: frozenset[LayerCall],
-        retains_graph: bool,
-        scaled: bool,
+        retains_graph: bool = False,
+        scaled: bool = False,
+        implicit: bool = False,
     ) -> None:
         super().__init__(place, context)
+        self.implicit = implicit
         self.calls = calls
         self.retains_graph = retains_graph
         self.scaled = scaled

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, calls, iteration, operations, values
+from rnnlint.semantics import attributes, calls, iteration, library, operations, statements, values
 from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
 
@@ -38,7 +38,6 @@ def lookup(frame: Frame, name: str) -> Value:
             return value if isinstance(value, Value) else UNKNOWN
     if name in _BUILTINS:
         return values.External(f"builtins.{name}")
-    from rnnlint.semantics import library
 
     for star in frame.module.fields.get("<stars>", ()):
         if library.knows(f"{star}.{name}"):
@@ -331,7 +330,6 @@ def _generate(
     keys: list[Value],
     collected: _Collected,
 ) -> None:
-    from rnnlint.semantics import statements
 
     if depth == len(node.generators):
         if node.key is not None:
@@ -390,7 +388,6 @@ def _fstring(run: Interpreter, node: ir.FString, frame: Frame) -> Value:
 
 
 def _named(run: Interpreter, node: ir.NamedExpr, frame: Frame) -> Value:
-    from rnnlint.semantics import statements
 
     value = evaluate(run, node.value, frame)
     statements.assign(run, node.target, value, frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnnlint.semantics import attributes, data, events, iteration, modules, tensors, values
+from rnnlint.semantics import attributes, calls, data, events, iteration, modules, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
@@ -22,7 +22,9 @@ def call_lightning_method(
     if name == "manual_backward":
         tensors.backward(run, arguments.get(0, "loss") or UNKNOWN, Arguments(), place)
     elif name == "clip_gradients":
-        run.emit(events.Clip(place, run.context, "clip_gradients", modules.layers_in(module) or None))
+        run.emit(
+            events.Clip(place, run.context, "clip_gradients", modules.layers_in(module) or None)
+        )
     elif name in ("optimizers", "lr_schedulers"):
         made = module.fields.get(f"<{name}>")
         return made if isinstance(made, Value) else UNKNOWN
@@ -31,7 +33,9 @@ def call_lightning_method(
     return UNKNOWN
 
 
-def _trainer(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _trainer(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     options = arguments.bind(entry.parameters)
     if arguments.open:
         options["<open>"] = values.TRUE
@@ -45,7 +49,6 @@ def _trainer(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pl
 
 def _build_skorch_module(run: Interpreter, trainer: values.Thing, place: Place) -> None:
     """skorch builds the module itself, from `module__*` arguments."""
-    from rnnlint.semantics import calls
 
     module = trainer.options.get("module")
     keywords = {
@@ -130,17 +133,24 @@ def run_lightning_module(
     loader = loaders
     if loader is None and isinstance(source, values.Instance):
         for hook in ("prepare_data", "setup"):
-            _hook(run, source, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place)
+            _hook(
+                run, source, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place
+            )
         loader = _hook(run, source, "train_dataloader", Arguments(), place)
     if loader is None:
         for hook in ("prepare_data", "setup"):
-            _hook(run, module, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place)
+            _hook(
+                run, module, hook, Arguments([UNKNOWN]) if hook == "setup" else Arguments(), place
+            )
         loader = _hook(run, module, "train_dataloader", Arguments(), place)
     batch = iteration.element(run, loader) if loader is not None else UNKNOWN
     run.loop_counter += 1
     for turn in range(2):
         with run.loop(place, run.loop_counter, turn):
-            _hook(run, module, "training_step", Arguments([batch, UNKNOWN]), place)
+            loss = _hook(run, module, "training_step", Arguments([batch, UNKNOWN]), place)
+            if loss is not None and module.fields.get("automatic_optimization") != values.FALSE:
+                graph = tensors.graph_of(loss)
+                run.emit(events.Backward(place, run.context, graph, implicit=True))
             for hook in _CLIPPING_HOOKS:
                 _hook(run, module, hook, Arguments(open_ended=True), place)
     with run.without_gradients():
@@ -212,10 +222,7 @@ def _engine_of(
     return made
 
 
-def _ignite_run(
-    run: Interpreter, engine: values.Thing, arguments: Arguments, place: Place
-) -> None:
-    from rnnlint.semantics import calls
+def _ignite_run(run: Interpreter, engine: values.Thing, arguments: Arguments, place: Place) -> None:
 
     function = engine.options.get("process_function")
     loader = arguments.get(0, "data")
@@ -306,7 +313,6 @@ def run_transformer(arguments: Arguments) -> Value:
 
 def unknown_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
     """A library function that no table lists."""
-    from rnnlint.semantics import calls
 
     if is_tokenizer_call(name.rsplit(".", 1)[-1], arguments):
         return encode(run, arguments, place)
@@ -322,9 +328,20 @@ def unknown_external(run: Interpreter, name: str, arguments: Arguments, place: P
         head = name.split(".")[-2]
         if head.endswith("Model"):
             return values.Thing("transformer", head, place, {})
+    last = name.rsplit(".", 1)[-1]
+    if name.startswith(_CALLBACK_HOMES) and last[:1].isupper():
+        return values.Thing("callback", last, place, dict(arguments.keywords))
     if name.startswith(("torch.", "numpy.", "math.", "random.", "os.", "json.", "logging.")):
         return tensors.mixed(arguments.all())
     return calls.opaque(run, name, arguments, place)
+
+
+_CALLBACK_HOMES = (
+    "skorch.callbacks.",
+    "lightning.pytorch.callbacks.",
+    "pytorch_lightning.callbacks.",
+    "fastai.callback.",
+)
 
 
 def _padding_collator(

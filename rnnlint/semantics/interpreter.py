@@ -114,7 +114,11 @@ class Interpreter:
         self.exhausted = False
         self.active: dict[int, int] = {}
         self.depth = 0
+        self.given: list[tuple[Place, Arguments]] = []
+        """The calls under way, with what they were given."""
         self.loop_counter = 0
+        self.loop_depths: dict[int, int] = {}
+        """How many calls were under way when each execution of a loop began."""
         self.filling: list[Place] = []
         """Loops that append padding until a sequence is long enough."""
         self.library: values.Value | None = None
@@ -154,6 +158,7 @@ class Interpreter:
     @contextmanager
     def loop(self, place: Place, number: int, turn: int) -> Iterator[None]:
         saved = self.context.loops
+        self.loop_depths[number] = len(self.context.stack)
         self.context.loops = (*saved, (place, number, turn))
         try:
             yield
@@ -216,6 +221,7 @@ class Interpreter:
         self._bind(function, arguments, receiver, frame)
         self.executed.add(key)
         self.active[key] = self.active.get(key, 0) + 1
+        self.given.append((place, arguments))
         self.depth += 1
         saved_stack, saved_grad = self.context.stack, self.context.gradients
         saved_filling, self.filling = self.filling, []
@@ -231,6 +237,7 @@ class Interpreter:
             self.filling = saved_filling
             self.context.stack, self.context.gradients = saved_stack, saved_grad
             self.depth -= 1
+            self.given.pop()
             self.active[key] -= 1
 
     def _bind(
@@ -369,6 +376,7 @@ class Interpreter:
         self.context.entry = len(self.events) + 1
         self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, MAX_STEPS)
         self.depth = 0
+        self.given.clear()
         self.active.clear()
         try:
             action()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.semantics import values
-from rnnlint.semantics.interpreter import Interpreter
+from rnnlint.semantics import attributes, library, modules, tensors, values
+from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
 
 MAX_UNROLLED = 48
@@ -14,7 +14,6 @@ MAX_UNROLLED = 48
 
 def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
     """All items in order, or None when they are not known one by one."""
-    from rnnlint.semantics import library, modules
 
     if isinstance(value, values.Tuple):
         return value.items
@@ -38,7 +37,6 @@ def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
 
 def element(run: Interpreter, value: Value) -> Value:
     """Any one item."""
-    from rnnlint.semantics import library, tensors
 
     items = known_items(run, value)
     if items:
@@ -62,8 +60,6 @@ def element(run: Interpreter, value: Value) -> Value:
 
 
 def _instance_element(run: Interpreter, value: values.Instance) -> Value:
-    from rnnlint.semantics import attributes, library
-    from rnnlint.semantics.interpreter import Arguments
 
     place = value.place or Place("", 0, 0)
     method = attributes.find_in_class(value.cls, "__iter__")

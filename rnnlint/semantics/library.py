@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
     calls,
@@ -11,6 +12,7 @@ from rnnlint.semantics import (
     data,
     events,
     frameworks,
+    iteration,
     modules,
     python,
     tensors,
@@ -100,7 +102,6 @@ def _any_layer(
 def _container(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
-    from rnnlint.semantics import iteration
 
     children: dict[object, Value] = {}
     given = arguments.positional
@@ -116,7 +117,9 @@ def _container(
     return values.Container(entry.kind, place, children)
 
 
-def _wrapper(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _wrapper(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     module = arguments.get(0, "module")
     if module is None:
         return UNKNOWN
@@ -124,16 +127,22 @@ def _wrapper(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pl
 
 
 def _same(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    return arguments.positional[0] if arguments.positional else (
-        next(iter(arguments.keywords.values()), UNKNOWN)
+    return (
+        arguments.positional[0]
+        if arguments.positional
+        else (next(iter(arguments.keywords.values()), UNKNOWN))
     )
 
 
-def _nothing(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _nothing(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     return NONE
 
 
-def _unknown(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _unknown(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     return tensors.mixed(arguments.all())
 
 
@@ -170,7 +179,9 @@ def _device(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
     return values.Device(kind) if kind else UNKNOWN
 
 
-def _no_grad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _no_grad(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     return values.Thing("no_grad", "no_grad", place, {})
 
 
@@ -181,7 +192,9 @@ def _set_grad(
     return values.Thing("no_grad" if off else "context", name, place, {})
 
 
-def _context(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _context(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     return values.Thing("context", name, place, {})
 
 
@@ -252,7 +265,9 @@ _KEEPING = frozenset(
 def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> Value:
     """Run a layer that is not recurrent."""
     if layer.kind.endswith("Loss"):
-        return compute_loss(run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place)
+        return compute_loss(
+            run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place
+        )
     given = arguments.get(0, "input")
     for tensor in tensors.tensors_in(given) if given is not None else []:
         tensors.touch(run, tensor, place)
@@ -269,18 +284,18 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     if layer.kind == "Flatten":
         return tensors.derived(source)
     if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
-        return tensors.changed(
-            tensors.derived(source), padding=source.padding, batch_axis=None
-        )
-    return tensors.changed(tensors.derived(source), calls=tensors.graph_of(
-        values.Tuple(tuple(arguments.all()))
-    ))
+        return tensors.changed(tensors.derived(source), padding=source.padding, batch_axis=None)
+    return tensors.changed(
+        tensors.derived(source), calls=tensors.graph_of(values.Tuple(tuple(arguments.all())))
+    )
 
 
 # --- natives: methods of abstract objects ----------------------------------
 
 
-def call_native(run: Interpreter, native: values.Native, arguments: Arguments, place: Place) -> Value:
+def call_native(
+    run: Interpreter, native: values.Native, arguments: Arguments, place: Place
+) -> Value:
     """A method of a built-in or abstract object."""
     receiver, name = native.receiver, native.name
     if isinstance(receiver, values.Tensor):
@@ -317,8 +332,12 @@ def unknown_method(
         return NONE
     if name in ("step", "zero_grad"):
         what = name
-        run.emit(events.OptimizerEvent(place, run.context, what, UNKNOWN, None, len(arguments.all())))
+        run.emit(
+            events.OptimizerEvent(place, run.context, what, UNKNOWN, None, len(arguments.all()))
+        )
         return UNKNOWN
+    if name == "size" and isinstance(receiver, values.Unknown):
+        return values.Size() if arguments.positional else values.Shape()
     if frameworks.is_tokenizer_call(name, arguments):
         return frameworks.encode(run, arguments, place)
     return calls.opaque(run, name, arguments, place)
@@ -344,7 +363,6 @@ def construct_base(
 
 def _fill_dataclass(run: Interpreter, instance: values.Instance, arguments: Arguments) -> None:
     """Fields of a dataclass or named tuple from the constructor's arguments."""
-    from rnnlint.lowering import ir
 
     names: list[str] = []
     for base in reversed([b for b in instance.cls.ancestry() if isinstance(b, values.Class)]):
@@ -399,7 +417,9 @@ def _call_base_method(
     return modules.call_module_method(run, instance, name, arguments, place)
 
 
-def call_base(run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place) -> Value:
+def call_base(
+    run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
+) -> Value:
     """Call an instance whose `__call__` comes from a library class."""
     base = instance.fields.get("<base>")
     if isinstance(base, Value):

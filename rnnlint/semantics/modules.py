@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, events, tensors, values
+from rnnlint.semantics import attributes, calls, events, iteration, library, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
 
@@ -49,7 +51,9 @@ _DEFAULTS: dict[str, Value] = {
 # --- the layers of a module ------------------------------------------------
 
 
-def leaves(value: Value, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, values.Layer]]:
+def leaves(
+    value: Value, prefix: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, values.Layer]]:
     """(dotted path, layer) of every layer registered in a module."""
     seen = set() if seen is None else seen
     for member in values.members(value):
@@ -79,7 +83,11 @@ def children(value: Value) -> list[tuple[str, Value]]:
             (str(name), child)
             for name, child in value.fields.items()
             if isinstance(child, Value) and name != "<base>" and _is_module_like(child)
-        ] + ([("", value.fields["<base>"])] if isinstance(value.fields.get("<base>"), values.Layer) else [])
+        ] + (
+            [("", value.fields["<base>"])]
+            if isinstance(value.fields.get("<base>"), values.Layer)
+            else []
+        )
     return []
 
 
@@ -93,7 +101,6 @@ def _is_module_like(value: Value) -> bool:
 
 def is_module(instance: values.Instance) -> bool:
     """Whether the object is a torch module: some base class of it is one."""
-    from rnnlint.semantics import library
 
     return any(library.is_module_class(name) for name in instance.cls.external_bases())
 
@@ -149,9 +156,9 @@ def trainables(run: Interpreter, value: Value) -> list[Value]:
             found.append(member)
         elif isinstance(member, values.Parameters):
             found.append(member)
-        elif isinstance(
-            member, (values.Layer, values.Container, values.Instance)
-        ) and layers_in(member):
+        elif isinstance(member, (values.Layer, values.Container, values.Instance)) and layers_in(
+            member
+        ):
             found.append(member)
     return found
 
@@ -181,7 +188,10 @@ def parameter_names(layer: values.Layer) -> list[tuple[str, int]]:
     if layer.kind in ("Embedding", "EmbeddingBag"):
         return [("weight", 2)]
     if layer.kind.startswith("Conv"):
-        return [("weight", 2 + int(layer.kind[-2]) if layer.kind[-2:-1].isdigit() else 3), ("bias", 1)]
+        return [
+            ("weight", 2 + int(layer.kind[-2]) if layer.kind[-2:-1].isdigit() else 3),
+            ("bias", 1),
+        ]
     if "Norm" in layer.kind or layer.kind == "PReLU":
         return [("weight", 1), ("bias", 1)]
     return []
@@ -255,8 +265,6 @@ def slice_parameter(
     owner: values.Parameter, index: tuple[Value, ...], node: ir.Subscript
 ) -> values.Parameter:
     """A part of a parameter, such as the forget gate's quarter of an LSTM's bias."""
-    import msgspec
-
     part = "slice"
     first = node.index[0]
     if isinstance(first, ir.Slice) and first.lower is not None and first.upper is not None:
@@ -329,7 +337,6 @@ def call_module(
     place: Place,
 ) -> Value:
     """Run a library's module on its input."""
-    from rnnlint.semantics import library
 
     if isinstance(module, values.Container):
         return _call_container(run, module, arguments, place)
@@ -343,7 +350,6 @@ def call_module(
 def _call_container(
     run: Interpreter, module: values.Container, arguments: Arguments, place: Place
 ) -> Value:
-    from rnnlint.semantics import calls
 
     inner = list(module.fields["children"].values())
     if module.kind in WRAPPERS:
@@ -378,8 +384,7 @@ def _call_recurrent(
         tensors.touch(run, tensor, place)
     source = as_tensor(given)
     tensors.touch(run, source, place)
-    call = events.LayerCall(place, run.context, layer, source, state)
-    run.emit(call)
+    call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     if run.context.gradients:
         graph = graph | {call}
@@ -409,11 +414,24 @@ def _call_recurrent(
     return values.Tuple((output, values.Tuple((hidden, cell))))
 
 
+def _emit_call(
+    run: Interpreter, layer: values.Layer, source: Tensor, state: Value | None, place: Place
+) -> events.LayerCall:
+    carried = tensors.graph_of(state) if state is not None else frozenset()
+    passed = tuple(
+        site
+        for site, arguments in (run.given if carried else ())
+        if any(tensors.graph_of(value) & carried for value in arguments.all())
+    )
+    call = events.LayerCall(place, run.context, layer, source, state, passed)
+    run.emit(call)
+    return call
+
+
 def _call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> Value:
     source = as_tensor(arguments.get(0, "input"))
     state = arguments.get(1, "hx")
-    call = events.LayerCall(place, run.context, layer, source, state)
-    run.emit(call)
+    call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     if run.context.gradients:
         graph = graph | {call}
@@ -435,9 +453,10 @@ def call_module_method(
         return method(run, module, arguments, place)
     if isinstance(module, values.Layer) and name.startswith("reset_parameters"):
         return values.NONE
-    from rnnlint.semantics import calls
 
-    return calls.opaque(run, name, Arguments([module, *arguments.positional], arguments.keywords), place)
+    return calls.opaque(
+        run, name, Arguments([module, *arguments.positional], arguments.keywords), place
+    )
 
 
 Method = Callable[[Interpreter, Value, Arguments, Place], Value]
@@ -455,9 +474,7 @@ def _parameters(run: Interpreter, module: Value, arguments: Arguments, place: Pl
     return values.Parameters((module,))
 
 
-def _named_parameters(
-    run: Interpreter, module: Value, arguments: Arguments, place: Place
-) -> Value:
+def _named_parameters(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     return values.Parameters((module,), named=True)
 
 
@@ -472,7 +489,6 @@ def _zero_grad(run: Interpreter, module: Value, arguments: Arguments, place: Pla
 
 
 def _apply(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
-    from rnnlint.semantics import calls
 
     function = arguments.get(0, "fn")
     if function is not None:
@@ -501,9 +517,7 @@ def _modules(run: Interpreter, module: Value, arguments: Arguments, place: Place
 
 def _named_modules(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     pairs: list[Value] = [values.Tuple((values.Const(""), module))]
-    pairs += [
-        values.Tuple((values.Const(path), layer)) for path, layer in leaves(module) if path
-    ]
+    pairs += [values.Tuple((values.Const(path), layer)) for path, layer in leaves(module) if path]
     return values.ListObject(tuple(pairs))
 
 
@@ -537,7 +551,6 @@ def _append(run: Interpreter, module: Value, arguments: Arguments, place: Place)
 
 
 def _extend(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
-    from rnnlint.semantics import iteration
 
     more = arguments.get(0, "modules")
     if isinstance(module, values.Container) and more is not None:
@@ -628,9 +641,7 @@ def call_parameter_method(
         value = values.Const(0) if name == "zero_" else arguments.get(0, "value")
         initialise(run, parameter, name.rstrip("_"), value, place)
         return parameter
-    if name.endswith("_") and any(
-        isinstance(value, values.Gradient) for value in arguments.all()
-    ):
+    if name.endswith("_") and any(isinstance(value, values.Gradient) for value in arguments.all()):
         run.emit(events.OptimizerEvent(place, run.context, "step", parameter))
         return parameter
     if name in ("dim", "ndimension"):
@@ -655,8 +666,6 @@ def call_parameter_method(
 
 def _gates(parameter: values.Parameter) -> Value:
     """`weight.chunk(4)`: one item a gate."""
-    import msgspec
-
     names = GATES.get(parameter.layer.kind.removesuffix("Cell"), ())
     parts: tuple[Value, ...] = tuple(
         msgspec.structs.replace(parameter, part=name) for name in names

@@ -6,9 +6,20 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from rnnlint.lowering import ir
-from rnnlint.semantics import iteration, values
-from rnnlint.semantics.interpreter import Frame, Interpreter
+from rnnlint.semantics import (
+    attributes,
+    expressions,
+    iteration,
+    library,
+    modules,
+    tensors,
+    training,
+    values,
+)
+from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Value, join
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
@@ -48,8 +59,6 @@ def unary(op: str, operand: Value) -> Value:
     if isinstance(operand, values.Size) and op == "-":
         return values.Slice(operand, None, None)
     if isinstance(operand, values.Tensor):
-        from rnnlint.semantics import tensors
-
         return tensors.kept(operand)
     return UNKNOWN
 
@@ -70,8 +79,6 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
     if op == "+" and _is_sequence(left) and _is_sequence(right):
         return _concatenated(run, left, right)
     if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
-        from rnnlint.semantics import tensors
-
         return tensors.combined(op, left, right)
     if isinstance(left, values.ListObject) and op == "*":
         return values.ListObject(None, iteration.element(run, left))
@@ -81,7 +88,6 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
     if isinstance(left, values.Parameters) or isinstance(right, values.Parameters):
         both = [v for v in (left, right) if isinstance(v, values.Parameters)]
         return values.Parameters(tuple(m for v in both for m in v.modules))
-    from rnnlint.semantics import tensors
 
     return tensors.mixed([left, right])
 
@@ -145,8 +151,6 @@ def padded(content: Value, filler: values.Filler, side: str) -> Value:
 
 
 def _with(tensor: values.Tensor, **changes: Any) -> values.Tensor:
-    import msgspec
-
     return msgspec.structs.replace(tensor, **changes)
 
 
@@ -213,8 +217,6 @@ def compare(op: str, left: Value, right: Value) -> Value:
         if same is not None:
             return values.Const(same == (op in ("==", "is")))
     if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
-        from rnnlint.semantics import tensors
-
         return tensors.mask_of(left if isinstance(left, values.Tensor) else right)
     return UNKNOWN
 
@@ -249,8 +251,6 @@ def _never_none(value: Value) -> bool:
 def _same_type(left: Value, right: Value) -> bool | None:
     """`type(x) == Class` and the like."""
     if isinstance(left, values.External) and isinstance(right, values.External):
-        from rnnlint.semantics import library
-
         return library.canonical(left.name) == library.canonical(right.name)
     kinds = (values.External, values.Class)
     if isinstance(left, kinds) and isinstance(right, kinds):
@@ -292,7 +292,6 @@ def get_item(
     run: Interpreter, owner: Value, index: tuple[Value, ...], node: ir.Subscript, place: Place
 ) -> Value:
     """`owner[index]`."""
-    from rnnlint.semantics import library, modules, tensors
 
     if isinstance(owner, values.Union):
         return join([get_item(run, member, index, node, place) for member in owner.members])
@@ -311,9 +310,6 @@ def get_item(
     if isinstance(owner, values.Thing):
         return library.item_of_thing(run, owner, first, place)
     if isinstance(owner, values.Instance):
-        from rnnlint.semantics import attributes
-        from rnnlint.semantics.interpreter import Arguments
-
         method = attributes.find_in_class(owner.cls, "__getitem__")
         if isinstance(method, values.Function):
             return run.call_function(method, Arguments(list(index)), place, owner)
@@ -356,9 +352,7 @@ def _dict_item(owner: values.DictObject, key: Value) -> Value:
 
 
 def _are_callable(candidates: list[Value]) -> bool:
-    return all(
-        isinstance(c, (values.Class, values.External, values.Function)) for c in candidates
-    )
+    return all(isinstance(c, (values.Class, values.External, values.Function)) for c in candidates)
 
 
 def _optional(value: Value) -> Value:
@@ -409,7 +403,6 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
         The value that the owner's name has to be bound to anew, for values that
         cannot change in place, else None.
     """
-    from rnnlint.semantics import expressions
 
     owner = expressions.evaluate(run, target.value, frame)
     index = tuple(expressions.evaluate(run, part, frame) for part in target.index)
@@ -429,7 +422,6 @@ def _set_member_item(
     target: ir.Subscript,
     place: Place,
 ) -> Value | None:
-    from rnnlint.semantics import library, modules, tensors, training
 
     first = index[0] if index else UNKNOWN
     if isinstance(owner, values.DictObject):

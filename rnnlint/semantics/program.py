@@ -181,6 +181,18 @@ class Program:
             found.setdefault(init.parameter.layer, []).append(init)
         return found
 
+    def receives_state(self, call: events.LayerCall, number: int) -> Place:
+        """The call in the body of a loop that hands a carried state to a layer.
+
+        That is the layer's own call where the state lives in the module.
+
+        Args:
+            call: the layer's call.
+            number: the execution of the loop.
+        """
+        inside = call.context.stack[self._run.loop_depths.get(number, 0) :]
+        return next((place for place in inside if place in call.passed), call.place)
+
     def call_path(self, event: events.Event) -> list[Step]:
         """The calls that lead to an event, outermost first."""
         return [Step(place, "is called from here") for place in event.context.stack]
@@ -198,9 +210,7 @@ def _is_lightnings(optimizer: values.Value) -> bool:
     return isinstance(function, values.Const) and function.value == "configure_optimizers"
 
 
-def analyse(
-    files: Mapping[str, ir.FileIR], resolve: Resolver, locate: Locate
-) -> Program:
+def analyse(files: Mapping[str, ir.FileIR], resolve: Resolver, locate: Locate) -> Program:
     """Run a project abstractly.
 
     Args:

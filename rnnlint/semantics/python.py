@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnnlint.semantics import attributes, iteration, operations, tensors, values
+from rnnlint.semantics import attributes, calls, iteration, library, operations, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value, join
 
@@ -22,6 +22,8 @@ def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     if items is not None and not isinstance(value, values.Parameters):
         if isinstance(value, values.ListObject) and value.kind == "generator":
             return values.Size()
+        if items and all(isinstance(item, values.Const) for item in items):
+            return values.Size()  # a row of literal data stands for rows of any length
         return values.Const(len(items))
     if isinstance(value, values.Tensor):
         return tensors.shape_of(value).axis(0)
@@ -75,9 +77,7 @@ def _transposed(run: Interpreter, rows: Value) -> Value:
     if items is None:
         return values.ListObject(None, values.ListObject(None, iteration.element(run, row)))
     order, steps = iteration.order_of(rows)
-    columns = tuple(
-        values.ListObject(None, item, order=order, order_steps=steps) for item in items
-    )
+    columns = tuple(values.ListObject(None, item, order=order, order_steps=steps) for item in items)
     return values.Tuple(columns)
 
 
@@ -149,7 +149,6 @@ def _same(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    from rnnlint.semantics import calls
 
     if len(arguments.positional) < 2:
         return UNKNOWN
@@ -223,7 +222,6 @@ def _bool(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _isinstance(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    from rnnlint.semantics import library
 
     if len(arguments.positional) < 2:
         return UNKNOWN

@@ -115,9 +115,7 @@ def _bind_name(run: Interpreter, name: str, value: Value, frame: Frame) -> None:
 
 def _unpack(run: Interpreter, target: ir.Sequence, value: Value, frame: Frame) -> None:
     wanted = len(target.elements)
-    starred = next(
-        (i for i, e in enumerate(target.elements) if isinstance(e, ir.Starred)), None
-    )
+    starred = next((i for i, e in enumerate(target.elements) if isinstance(e, ir.Starred)), None)
     if starred is not None:
         items = iteration.known_items(run, value)
         tail = wanted - starred - 1

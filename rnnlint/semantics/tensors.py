@@ -169,9 +169,7 @@ def _is_all(part: Value) -> bool:
 def _is_last(part: Value) -> bool:
     if isinstance(part, values.Slice):
         return (
-            isinstance(part.lower, values.Const)
-            and part.lower.value == -1
-            and part.upper is None
+            isinstance(part.lower, values.Const) and part.lower.value == -1 and part.upper is None
         )
     return isinstance(part, values.Const) and part.value == -1
 
@@ -207,15 +205,15 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
     if tensor.part in ("output", "steps") and tensor.output_of is not None:
         axis = _last_step_axis(parts)
         if axis is not None:
-            run.emit(events.Reading(place, run.context, tensor, "last-step", axis))
+            whole = all(_is_all(part) for part in parts[2:])
+            how = "last-step" if whole else "half-step"
+            run.emit(events.Reading(place, run.context, tensor, how, axis))
     if any(isinstance(part, values.External) for part in lead):
         if all(isinstance(part, (values.External, values.Slice)) for part in lead):
             return changed(kept(tensor), output_of=None, dims=())
         return tensor
     if any(_picks(part) for part in lead):
-        return changed(
-            derived(tensor), lengths=tensor.lengths, mask=tensor.mask, loss=tensor.loss
-        )
+        return changed(derived(tensor), lengths=tensor.lengths, mask=tensor.mask, loss=tensor.loss)
     if len(lead) == 2 and all(_is_all(part) for part in lead):
         return changed(kept(tensor), part="steps" if tensor.part == "output" else tensor.part)
     if any(isinstance(part, values.Const) and part.value is None for part in lead):
@@ -268,13 +266,15 @@ def written(
 
 
 def _filled_side(parts: tuple[Value, ...]) -> str:
-    """"right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
-    for part in parts[:2]:
+    """ "right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
+    for position, part in enumerate(parts[:2]):
         if not isinstance(part, values.Slice) or part.step is not None:
             continue
-        if isinstance(part.upper, values.Size) and _is_start(part.lower):
+        # `x[start:stop] = chunk` with a start of its own fills piece by piece.
+        starts = part.lower is None or (position == 1 and _is_zero(part.lower))
+        if starts and isinstance(part.upper, values.Size):
             return "right"
-        if isinstance(part.upper, Tensor) and part.upper.lengths and _is_start(part.lower):
+        if starts and isinstance(part.upper, Tensor) and part.upper.lengths:
             return "right"
         lower = part.lower
         if part.upper is None and isinstance(lower, (values.Slice, values.Shortfall)):
@@ -282,8 +282,8 @@ def _filled_side(parts: tuple[Value, ...]) -> str:
     return ""
 
 
-def _is_start(lower: Value | None) -> bool:
-    return lower is None or (isinstance(lower, values.Const) and lower.value == 0)
+def _is_zero(value: Value) -> bool:
+    return isinstance(value, values.Const) and value.value == 0
 
 
 # --- methods ---------------------------------------------------------------
@@ -369,7 +369,7 @@ def on_device(tensor: Tensor, kind: str, place: Place) -> Tensor:
 
 
 def device_kind(target: Value | None) -> str:
-    """"gpu" when the device is an accelerator wherever there is one, else "cpu" or ""."""
+    """ "gpu" when the device is an accelerator wherever there is one, else "cpu" or ""."""
     if target is None:
         return ""
     kinds = set()
@@ -429,9 +429,7 @@ def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Pl
     if axis is not None and (axis >= 2 or axis == -1):
         return changed(tensor, dims=())
     padding = None if axis in (0, 1) and tensor.batch_axis is None else tensor.padding
-    return changed(
-        tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding
-    )
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding)
 
 
 def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -457,8 +455,14 @@ def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
     )
 
 
-def _reduce(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    """sum, mean, max, ... over one axis or all."""
+def _pool(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return _reduce(run, tensor, arguments, place, pools=True)
+
+
+def _reduce(
+    run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place, pools: bool = False
+) -> Value:
+    """sum, mean, max, ... over one axis or all; `pools` when padding changes the result."""
     axis = _axis(arguments.get(0, "dim", "axis"))
     if tensor.mask and axis is not None:
         return Tensor(
@@ -469,16 +473,14 @@ def _reduce(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place
             order_steps=tensor.order_steps,
         )
     time_axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
-    if axis is not None and axis == time_axis and tensor.output_of is not None:
+    if pools and axis is not None and axis == time_axis and tensor.output_of is not None:
         run.emit(events.Reading(place, run.context, tensor, "pooled", axis))
-    if axis is None and not arguments.positional and not arguments.keywords:
-        return changed(derived(tensor), loss=tensor.loss)
     return changed(derived(tensor), loss=tensor.loss)
 
 
 def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     """max, min, median over an axis: (values, indices)."""
-    result = _reduce(run, tensor, arguments, place)
+    result = _reduce(run, tensor, arguments, place, pools=True)
     if _axis(arguments.get(0, "dim", "axis")) is None:
         return values.Size() if tensor.lengths else result
     return values.Tuple((result, Tensor(device=tensor.device)))
@@ -531,9 +533,20 @@ def backward(run: Interpreter, loss: Value, arguments: Arguments, place: Place) 
 
 def _softmax(kind: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        if kind == "softmax":
+            _attend(run, tensor, _axis(arguments.get(0, "dim")), place)
         return changed(kept(tensor), activation=values.Activation(kind, place), output_of=None)
 
     return effect
+
+
+def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) -> None:
+    """Note a softmax over the time axis of what recurrent layers made of padded input."""
+    if tensor.padding is None or tensor.batch_axis is None or axis != 1 - tensor.batch_axis:
+        return
+    for call in tensor.calls:
+        scores = changed(tensor, output_of=call)
+        run.emit(events.Reading(place, run.context, scores, "attended", axis))
 
 
 def _fresh(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -590,7 +603,8 @@ _METHODS: dict[str, Method] = {
     **_table(_unsqueeze, "unsqueeze"),
     **_table(_squeeze, "squeeze"),
     **_table(_view, "view reshape view_as reshape_as flatten expand repeat unflatten resize"),
-    **_table(_reduce, "sum mean logsumexp prod norm std var any all cumsum"),
+    **_table(_reduce, "sum logsumexp prod norm std var any all cumsum"),
+    **_table(_pool, "mean"),
     **_table(_reduce_pair, "max min median topk"),
     **_table(_sort, "sort"),
     **_table(_argsort, "argsort argmax_"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics import calls, events, modules, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
@@ -76,8 +76,6 @@ def call_optimizer(
     if name in ("step", "zero_grad"):
         closure = arguments.get(0, "closure")
         if name == "step" and isinstance(closure, (values.Function, values.Bound)):
-            from rnnlint.semantics import calls
-
             calls.call(run, closure, Arguments(), place)
         run.emit(events.OptimizerEvent(place, run.context, name, thing))
         return UNKNOWN
@@ -102,7 +100,11 @@ def optimizer_attribute(thing: values.Thing, name: str) -> Value:
 
 def group_item(group: values.Thing, key: Value) -> Value:
     optimizer = group.options["of"]
-    if isinstance(key, values.Const) and key.value == "params" and isinstance(optimizer, values.Thing):
+    if (
+        isinstance(key, values.Const)
+        and key.value == "params"
+        and isinstance(optimizer, values.Thing)
+    ):
         return optimizer.options.get("params", UNKNOWN)
     return UNKNOWN
 
@@ -181,7 +183,9 @@ def _backward(
     return NONE
 
 
-def _prepare(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+def _prepare(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
     """`amp.initialize(model, optimizer)` hands back what it was given."""
     if len(arguments.positional) == 1:
         return arguments.positional[0]

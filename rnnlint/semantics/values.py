@@ -115,7 +115,8 @@ class Shape(Record):
     def axis(self, index: int) -> Value:
         """The size of one axis."""
         if self.dims and -len(self.dims) <= index < len(self.dims):
-            return self.dims[index]
+            size = self.dims[index]
+            return Size() if isinstance(size, Unknown) else size
         return Size(self.root, index if self.root is not None else None)
 
 

@@ -12,7 +12,9 @@ TABLE: Table = {
         "trainer", "ignite", ("model", "optimizer", "loss_fn")
     ),
     "ignite.engine.create_supervised_evaluator": Entry("unknown"),
-    "ignite.handlers.param_scheduler.LRScheduler": Entry("scheduler", "LRScheduler", ("optimizer",)),
+    "ignite.handlers.param_scheduler.LRScheduler": Entry(
+        "scheduler", "LRScheduler", ("optimizer",)
+    ),
     "ignite.handlers.LRScheduler": Entry("scheduler", "LRScheduler", ("optimizer",)),
     "ignite.handlers.create_lr_scheduler_with_warmup": Entry(
         "scheduler", "create_lr_scheduler_with_warmup", ("optimizer",)

@@ -28,7 +28,8 @@ TABLE: Table = {
     "lightning.pytorch.cli.LightningCLI": Entry("lightning_cli"),
     "lightning.fabric.Fabric": Entry("fabric", "fabric"),
     **entries(
-        "callback", "GradientAccumulationScheduler StochasticWeightAveraging LearningRateMonitor",
+        "callback",
+        "GradientAccumulationScheduler StochasticWeightAveraging LearningRateMonitor",
         "lightning.pytorch.callbacks.",
     ),
 }

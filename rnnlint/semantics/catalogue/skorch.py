@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnlint.semantics.catalogue import Table, entries
+from rnnlint.semantics.catalogue import Entry, Table, entries
 
 ALIASES = {
     "skorch.net": "skorch",
@@ -12,12 +12,17 @@ ALIASES = {
     "skorch.callbacks.regularization": "skorch.callbacks",
 }
 
+_NET = tuple("module criterion optimizer lr max_epochs".split())
+
 TABLE: Table = {
-    **entries(
-        "trainer",
-        "NeuralNet NeuralNetClassifier NeuralNetRegressor NeuralNetBinaryClassifier",
-        "skorch.",
-        "module criterion optimizer lr max_epochs",
-    ),
+    **{
+        f"skorch.{name}": Entry("trainer", "skorch", _NET)
+        for name in (
+            "NeuralNet",
+            "NeuralNetClassifier",
+            "NeuralNetRegressor",
+            "NeuralNetBinaryClassifier",
+        )
+    },
     **entries("callback", "GradientNormClipping LRScheduler", "skorch.callbacks."),
 }

@@ -104,7 +104,9 @@ TABLE: Table = {
         "layer", "Embedding", ("embeddings", "freeze", "padding_idx")
     ),
     **entries("layer", _OTHER_LAYERS, "torch.nn."),
-    **entries("layer", "Softmax LogSoftmax Softmin Sigmoid LogSigmoid Softmax2d", "torch.nn.", "dim"),
+    **entries(
+        "layer", "Softmax LogSoftmax Softmin Sigmoid LogSigmoid Softmax2d", "torch.nn.", "dim"
+    ),
     **entries("layer", _LOSSES, "torch.nn.", "weight size_average ignore_index reduce reduction"),
     **entries("container", "Sequential ModuleList ModuleDict", "torch.nn."),
     **entries(
@@ -156,7 +158,9 @@ TABLE: Table = {
         "DoubleTensor asarray HalfTensor",
         "torch.",
     ),
-    **entries("device_tensor", "FloatTensor LongTensor ByteTensor BoolTensor IntTensor", "torch.cuda."),
+    **entries(
+        "device_tensor", "FloatTensor LongTensor ByteTensor BoolTensor IntTensor", "torch.cuda."
+    ),
     "torch.cat": Entry("cat", "", ("tensors", "dim")),
     "torch.concat": Entry("cat", "", ("tensors", "dim")),
     "torch.concatenate": Entry("cat", "", ("tensors", "dim")),
@@ -202,7 +206,8 @@ TABLE: Table = {
     "torch.autograd.grad": Entry("unknown"),
     # data
     "torch.utils.data.DataLoader": Entry(
-        "loader", "DataLoader",
+        "loader",
+        "DataLoader",
         tuple("dataset batch_size shuffle sampler batch_sampler num_workers collate_fn".split()),
     ),
     "torch.utils.data.TensorDataset": Entry("tensor_dataset"),

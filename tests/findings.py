@@ -1,0 +1,154 @@
+"""Hand-made diagnostics of a small project, for the tests of reports and command line."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rnnlint.diagnostic import (
+    Applicability,
+    Diagnostic,
+    Edit,
+    Fix,
+    Level,
+    Location,
+    Notice,
+    Span,
+    TrailStep,
+)
+
+SOURCES = {
+    "data.py": """\
+from torch.nn.utils.rnn import pad_sequence
+
+def collate(batch):
+    sequences, labels = zip(*batch)
+    lengths = [len(sequence) for sequence in sequences]
+    return pad_sequence(sequences, batch_first=True), lengths, labels
+""",
+    "model.py": """\
+class Tagger(nn.Module):
+\tdef forward(self, ids, lengths):
+\t\tembedded = self.embedding(ids)  # 词嵌入
+\t\toutput, (hidden, _) = self.lstm(embedded)
+\t\treturn self.linear(hidden[-1])
+""",
+    "train.py": """\
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for ids, lengths, labels in loader:
+    loss = criterion(model(ids, lengths), labels) + regularisation_weight * sum(p.pow(2).sum() for p in model.parameters())
+    loss.backward()
+    optimizer.step()
+""",
+    "explore.ipynb:2": """\
+名前 = '日本語'; scheduler.step(); optimizer.step()
+""",
+}
+
+
+def span_of(key: str, words: str, until: str = "") -> Span:
+    """The place of `words` in a source, or from `words` to the end of `until`."""
+    path, _, cell = key.partition(":")
+    source = SOURCES[key]
+    start = source.index(words)
+    last = until or words
+    end = source.index(last, start) + len(last)
+    return Span(path, _location(source, start), _location(source, end), int(cell) if cell else None)
+
+
+def _location(source: str, offset: int) -> Location:
+    before = source[:offset]
+    return Location(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+MISMATCH = Diagnostic(
+    code="RNN104",
+    name="batch-first-mismatch",
+    level=Level.ERROR,
+    message="the data has the batch first, the layer takes the time first",
+    span=span_of("model.py", "self.lstm(embedded)"),
+    help="build the layer with batch_first=True",
+    trail=(
+        TrailStep(
+            span_of("data.py", "pad_sequence(sequences, batch_first=True)"),
+            "pads the sequences of a batch to a common length, with the batch first",
+        ),
+        TrailStep(span_of("train.py", "model(ids, lengths)"), "hands them to the model"),
+    ),
+    fix=Fix(
+        "set batch_first=True", Applicability.UNSAFE, (Edit("model.py", 1, 2, "batch_first=True"),)
+    ),
+)
+PADDED = Diagnostic(
+    code="RNN101",
+    name="unpacked-padded-input",
+    level=Level.WARNING,
+    message=(
+        "the LSTM runs over the padding of this batch, so that its final state has read "
+        "steps that belong to no sequence"
+    ),
+    span=span_of("model.py", "self.lstm(embedded)"),
+    help=(
+        "pack the batch before the layer and unpack its output:\n"
+        "    packed = pack_padded_sequence(embedded, lengths, batch_first=True)"
+    ),
+    trail=MISMATCH.trail[:1],
+)
+UNCLIPPED = Diagnostic(
+    code="RNN201",
+    name="missing-gradient-clipping",
+    level=Level.ADVICE,
+    message="nothing clips the gradients of this recurrent model, 100% of the time",
+    span=span_of("train.py", "sum(", "model.parameters())"),
+)
+NOTEBOOK = Diagnostic(
+    code="RNN303",
+    name="scheduler-before-optimizer",
+    level=Level.ERROR,
+    message="the scheduler steps before the optimizer",
+    span=span_of("explore.ipynb:2", "scheduler.step()"),
+)
+MULTILINE = Diagnostic(
+    code="RNN301",
+    name="missing-lr-scheduler",
+    level=Level.ADVICE,
+    message="nothing ever changes the learning rate",
+    span=span_of("train.py", "torch.optim.Adam", "in loader:"),
+    help="add a scheduler",
+)
+SKIPPED = (
+    Notice("broken.ipynb", "is not valid JSON"),
+    Notice("legacy/latin.py", "is not valid UTF-8"),
+    Notice("legacy/old.py", "is not valid UTF-8"),
+)
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How much was looked at."""
+
+    analysed: int = 0
+    lowered: int = 0
+    skipped: int = 0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The least that a report can be made of."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    excerpts: dict[str, dict[int, str]] = {}
+    summary: Summary = Summary(analysed=12, lowered=3)
+
+
+def excerpts() -> dict[str, dict[int, str]]:
+    """Every line of the sources, as the engine hands over those that are needed."""
+    return {
+        key: dict(enumerate(source.split("\n"), start=1)) for key, source in SOURCES.items()
+    }
+
+
+REPORT = Report(
+    (MISMATCH, NOTEBOOK, PADDED, UNCLIPPED, MULTILINE),
+    SKIPPED,
+    excerpts(),
+    Summary(analysed=1200, lowered=3, skipped=3),
+)
