@@ -51,6 +51,8 @@ def _surely_follows(later: Init, init: Init) -> bool:
     The two biases of a gate are added, so raising either one is enough.
     """
     step = later.parameter.name.replace("_hh", "_ih") == init.parameter.name.replace("_hh", "_ih")
+    if later.hypothetical:
+        return False
     own = set(later.context.conditions) - set(init.context.conditions)
     return later.time > init.time and step and not own
 

@@ -38,7 +38,7 @@ for ids, lengths, labels in loader:
     loss = criterion(model(ids, lengths), labels) + regularisation_weight * sum(p.pow(2).sum() for p in model.parameters())
     loss.backward()
     optimizer.step()
-""",
+""",  # noqa: E501
     "explore.ipynb:2": """\
 名前 = '日本語'; scheduler.step(); optimizer.step()
 """,
@@ -141,9 +141,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def excerpts() -> dict[str, dict[int, str]]:
     """Every line of the sources, as the engine hands over those that are needed."""
-    return {
-        key: dict(enumerate(source.split("\n"), start=1)) for key, source in SOURCES.items()
-    }
+    return {key: dict(enumerate(source.split("\n"), start=1)) for key, source in SOURCES.items()}
 
 
 REPORT = Report(

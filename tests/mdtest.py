@@ -23,7 +23,7 @@ _PYTHON = ("python", "py")
 _DEFAULT_FILE = "main.py"
 
 
-class MalformedFixture(Exception):
+class MalformedFixtureError(Exception):
     """The fixture is not written as `fixtures/README.md` says."""
 
 
@@ -72,7 +72,7 @@ class Case:
     @property
     def expected(self) -> tuple[Finding, ...]:
         """What the comments assert; `message` holds the words that must occur."""
-        found = []
+        found: list[Finding] = []
         for path, text in self.files.items():
             found += _assertions(path, text.splitlines())
         return tuple(sorted(found))
@@ -84,7 +84,7 @@ class Case:
                 if row <= len(block.lines):
                     return block.first_line + row - 1
                 row -= len(block.lines)
-        raise MalformedFixture(f"{self.name}: no line {row} in {path}")
+        raise MalformedFixtureError(f"{self.name}: no line {row} in {path}")
 
     def _blocks_to_analyse(self) -> Iterator[Block]:
         return (block for block in self.blocks if not block.fixed)
@@ -102,7 +102,7 @@ def parse(markdown: str) -> tuple[Case, ...]:
     """Return the cases of a fixture, in order.
 
     Raises:
-        MalformedFixture: the text says something that the notation does not know.
+        MalformedFixtureError: the text says something that the notation does not know.
     """
     lines = markdown.splitlines()
     path = [_Section(0, "", "")]
@@ -125,7 +125,7 @@ def parse(markdown: str) -> tuple[Case, ...]:
             name = _FILE_NAME.fullmatch(line.strip())
         number += 1
     if path[0].blocks or (len(path) > 1 and not cases):
-        raise MalformedFixture("code stands before the first heading; a case needs a name")
+        raise MalformedFixtureError("code stands before the first heading; a case needs a name")
     return _named_once(
         Case(title, tuple(section.blocks), section.toml)
         for title, section in cases
@@ -174,7 +174,7 @@ def _closing_fence(lines: Sequence[str], start: int, marks: str) -> int:
         line = lines[number].rstrip()
         if line.startswith(marks) and not line.strip(marks[0]):
             return number
-    raise MalformedFixture(f"line {start + 1}: the code block is never closed")
+    raise MalformedFixtureError(f"line {start + 1}: the code block is never closed")
 
 
 def _add_block(
@@ -190,7 +190,7 @@ def _add_block(
         path = name["name"] if name is not None else _DEFAULT_FILE
         fixed = name is not None and name["fixed"] is not None
         if name is not None and any((b.path, b.fixed) == (path, fixed) for b in section.blocks):
-            raise MalformedFixture(f"line {first_line}: a second {path} in '{section.title}'")
+            raise MalformedFixtureError(f"line {first_line}: a second {path} in '{section.title}'")
         section.blocks.append(Block(path, language, fixed, first_line, tuple(lines)))
 
 
@@ -198,7 +198,7 @@ def _named_once(cases: Iterable[Case]) -> tuple[Case, ...]:
     seen: dict[str, Case] = {}
     for case in cases:
         if case.name in seen:
-            raise MalformedFixture(f"two cases are called '{case.name}'; rename one")
+            raise MalformedFixtureError(f"two cases are called '{case.name}'; rename one")
         seen[case.name] = case
     return tuple(seen.values())
 
@@ -208,7 +208,9 @@ def _assertions(path: str, lines: Sequence[str]) -> Iterator[Finding]:
     for row, line in enumerate(lines, start=1):
         here = list(_ASSERTION.finditer(line))
         if len(here) != len(_MEANT_AS_ASSERTION.findall(line)):
-            raise MalformedFixture(f"{path}:{row}: an assertion reads '# error: [RNN101]': {line}")
+            raise MalformedFixtureError(
+                f"{path}:{row}: an assertion reads '# error: [RNN101]': {line}"
+            )
         if here and not _ASSERTION.sub("", line).strip():
             waiting += here
             continue
@@ -216,7 +218,7 @@ def _assertions(path: str, lines: Sequence[str]) -> Iterator[Finding]:
             yield Finding(path, row, match["level"], match["code"], match["words"] or "")
         waiting = []
     if waiting:
-        raise MalformedFixture(f"{path}: the last line asserts something of a line after it")
+        raise MalformedFixtureError(f"{path}: the last line asserts something of a line after it")
 
 
 def _satisfies(found: Finding, assertion: Finding) -> bool:
@@ -255,5 +257,5 @@ def cases_of(fixture: Path) -> tuple[Case, ...]:
     """Read the cases of one file; a malformed one is named in the error."""
     try:
         return parse(fixture.read_text(encoding="utf-8"))
-    except MalformedFixture as problem:
-        raise MalformedFixture(f"{fixture.name}: {problem}") from problem
+    except MalformedFixtureError as problem:
+        raise MalformedFixtureError(f"{fixture.name}: {problem}") from problem

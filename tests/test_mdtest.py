@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mdtest import Finding, MalformedFixture, parse, rewrite, unmatched
+from mdtest import Finding, MalformedFixtureError, parse, rewrite, unmatched
 
 FIXTURE = """\
 # RNN101
@@ -110,7 +110,7 @@ def test_code_inside_a_block_is_no_heading() -> None:
     ],
 )
 def test_a_malformed_fixture_is_refused(text: str, words: str) -> None:
-    with pytest.raises(MalformedFixture, match=words):
+    with pytest.raises(MalformedFixtureError, match=words):
         _ = [case.expected for case in parse(text)]
 
 

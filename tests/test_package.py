@@ -161,7 +161,7 @@ def make_environment(folder: Path) -> Path:
 
 
 def install(scripts: Path, *what: str | Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--python", scripts / "python", "--quiet"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", scripts / "python", "--quiet"]
     offline = ["--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed"]
     run(*pip, "install", *offline, *what, cwd=scripts)
 
@@ -184,7 +184,9 @@ def test_it_runs_from_a_clean_environment(
     kind: str, request: pytest.FixtureRequest, copy: Path, project: Path, tmp_path: Path
 ) -> None:
     scripts = make_environment(tmp_path / "environment")
-    what = ["--editable", copy] if kind == "editable" else [request.getfixturevalue(kind)]
+    what: list[str | Path] = (
+        ["--editable", copy] if kind == "editable" else [request.getfixturevalue(kind)]
+    )
     install(scripts, *what)
     assert_works([scripts / "rnnlint"], project, cwd=project)
 

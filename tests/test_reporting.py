@@ -142,7 +142,9 @@ def test_github_shows_the_worst_first_and_escapes() -> None:
     assert [line.split(" ")[0] for line in lines] == ["::error", "::error", "::notice"]
     assert "line=" not in lines[0]
     assert "100%25 of" in lines[2]
-    hostile = msgspec.structs.replace(MISMATCH, span=Span("a:b,c.py", *[Location(1, 1)] * 2))
+    hostile = msgspec.structs.replace(
+        MISMATCH, span=Span("a:b,c.py", Location(1, 1), Location(1, 2))
+    )
     assert "file=a%3Ab%2Cc.py," in renderer("github")(Report((hostile,)), PLAIN)
 
 

@@ -165,7 +165,10 @@ def test_rules_that_were_not_looked_for_are_not_called_unused() -> None:
             "unknown rule 'unpacked-paded-input'; did you mean 'unpacked-padded-input'?",
         ),
         ("rnnlint: ignore[E501]", "unknown rule 'E501'; remove 'E501' from the comment"),
-        ("rnnlint: ignroe[RNN101]", "'ignroe' is no suppression that rnnlint knows; write '# rnnli"),
+        (
+            "rnnlint: ignroe[RNN101]",
+            "'ignroe' is no suppression that rnnlint knows; write '# rnnli",
+        ),
         ("rnnlint: disable[RNN101]", "'disable' is no suppression that rnnlint knows"),
         ("noqa: RNN102", "unknown rule 'RNN102'; did you mean"),
         ("noqa: RNN101", "suppression of RNN101 (unpacked-padded-input) silences no diagnostic"),

@@ -8,7 +8,7 @@ from rnnlint.semantics import attributes, library, modules, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
 
-MAX_UNROLLED = 48
+MAX_UNROLLED = 200
 """Known items are visited one by one up to this number."""
 
 
@@ -98,7 +98,7 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
     Known items are visited one by one; otherwise the body runs twice over the
     same abstract element, so that what one iteration carries into the next shows.
     """
-    items = known_items(run, value)
+    items = _all_items(run, value)
     if items is not None and len(items) <= MAX_UNROLLED and _worth_unrolling(items):
         yield from items
         if len(items) == 1 and not isinstance(items[0], values.Parameter):
@@ -110,6 +110,19 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
     repeated = element(run, value)
     yield repeated
     yield repeated
+
+
+def _all_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
+    """The items of every alternative, one after the other."""
+    if not isinstance(value, values.Union):
+        return known_items(run, value)
+    found: list[Value] = []
+    for member in value.members:
+        items = known_items(run, member)
+        if items is None:
+            return None
+        found.extend(item for item in items if item not in found)
+    return tuple(found)
 
 
 def _worth_unrolling(items: tuple[Value, ...]) -> bool:

@@ -276,7 +276,8 @@ def _membership(op: str, left: Value, right: Value) -> Value:
         return UNKNOWN
     if isinstance(left, values.Const) and all(isinstance(item, values.Const) for item in items):
         found = any(item.value == left.value for item in items)
-        return values.Const(found == inside, option=left.option)
+        option = left.option or any(item.option for item in items)
+        return values.Const(found == inside, option=option)
     if isinstance(left, (values.Class, values.External)):
         if any(_same_type(left, item) for item in items):
             return values.Const(inside)
@@ -304,7 +305,7 @@ def get_item(
         known = isinstance(first, values.Const) and isinstance(first.value, int)
         return owner.axis(first.value) if known else values.Size()  # type: ignore[union-attr]
     if isinstance(owner, values.DictObject):
-        return _dict_item(owner, first)
+        return dict_item(owner, first)
     if isinstance(owner, (values.Tuple, values.ListObject, values.Container)):
         return _sequence_item(run, owner, first)
     if isinstance(owner, values.Thing):
@@ -335,7 +336,7 @@ def _text_item(owner: values.Const, index: Value) -> Value:
     return UNKNOWN
 
 
-def _dict_item(owner: values.DictObject, key: Value) -> Value:
+def dict_item(owner: values.DictObject, key: Value) -> Value:
     entries = owner.fields["entries"]
     rest = owner.fields["rest"]
     if isinstance(key, values.Const) and not key.option:
@@ -345,7 +346,7 @@ def _dict_item(owner: values.DictObject, key: Value) -> Value:
     if isinstance(key, values.Const) and key.value in entries:
         chosen = entries[key.value]
         candidates = [chosen, *(value for value in candidates if value is not chosen)]
-        return join(candidates) if _are_callable(candidates) else _optional(chosen)
+        return join(candidates) if _are_callable(candidates) else optional(chosen)
     if isinstance(rest, Value):
         candidates.append(rest)
     return join(candidates) if candidates else UNKNOWN
@@ -355,10 +356,12 @@ def _are_callable(candidates: list[Value]) -> bool:
     return all(isinstance(c, (values.Class, values.External, values.Function)) for c in candidates)
 
 
-def _optional(value: Value) -> Value:
+def optional(value: Value) -> Value:
     """A constant chosen by an option is itself an option."""
     if isinstance(value, values.Const):
         return values.Const(value.value, option=True)
+    if isinstance(value, values.ListObject) and value.fields["items"] is not None:
+        return values.ListObject(tuple(optional(item) for item in value.fields["items"]))
     return value
 
 

@@ -435,7 +435,7 @@ def call_parser(
         return parser
     if name == "set_defaults":
         for key, value in arguments.keywords.items():
-            parser.options[key] = operations._optional(value)
+            parser.options[key] = operations.optional(value)
         return NONE
     if name in ("parse_args", "parse_known_args"):
         made = values.Thing("namespace", "namespace", place, {})
@@ -467,7 +467,7 @@ def _add_argument(parser: values.Thing, arguments: Arguments) -> None:
     if default is None:
         positional = names and not names[0].startswith("-")
         default = UNKNOWN if positional else NONE
-    parser.options[name] = operations._optional(default)
+    parser.options[name] = operations.optional(default)
 
 
 # --- methods of containers and strings -------------------------------------
@@ -527,7 +527,7 @@ def call_dict_method(
     entries, rest = owner.fields["entries"], owner.fields["rest"]
     key = _first(arguments)
     if name in ("get", "pop", "setdefault"):
-        found = operations._dict_item(owner, key)
+        found = operations.dict_item(owner, key)
         if isinstance(found, values.Unknown) and len(arguments.positional) > 1:
             if isinstance(key, values.Const) and rest is None:
                 return arguments.positional[1]

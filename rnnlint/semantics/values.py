@@ -484,6 +484,9 @@ def join(values: list[Value]) -> Value:
         # A known tensor or constant joined with "anything" is no longer known.
         return known[0] if isinstance(known[0], Tensor) and known[0].calls else UNKNOWN
     if len(known) > MAX_MEMBERS:
+        # Each object is one that the program really builds; the first ones will do.
+        known = [member for member in known if isinstance(member, Object)][:MAX_MEMBERS]
+    if not known:
         return UNKNOWN
     return Union(tuple(known)) if len(known) > 1 else known[0]
 
