@@ -32,13 +32,17 @@ class MissingGradientClipping(Rule):
     level = Level.ADVICE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
+        found: set[values.Place] = set()
         for backward in program.of(Backward):
+            if backward.place in found:
+                continue
             layers = frozenset() if backward.implicit else program.layers_of(backward)
             if not layers or self._clips(program, backward, layers):
                 continue
             iteration = program.iteration_of(backward)
             if not any(_steps(event) for event in iteration):
                 continue
+            found.add(backward.place)
             yield self._found(
                 program,
                 backward,

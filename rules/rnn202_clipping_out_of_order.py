@@ -35,12 +35,12 @@ class ClippingOutOfOrder(Rule):
 
         None when the first turn of the loop does not show it.
         """
-        place, number, _ = clip.loops[-1]
+        _, number, _ = clip.loops[-1]
         layers = clip.layers or frozenset()
         last: Event | None = None
-        for event in program.events[: clip.time]:
-            if not any((p, n) == (place, number) for p, n, _ in event.loops):
-                continue
+        for event in program.events_in_loop(number):
+            if event.time >= clip.time:
+                break
             if isinstance(event, Backward):
                 last = event
             elif isinstance(event, OptimizerEvent) and event.what in EFFECT:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Context:
     """Where in the run something happens."""
 
-    __slots__ = ("conditions", "entry", "gradients", "hypothetical", "loops", "stack")
+    __slots__ = ("conditions", "entry", "gradients", "hypothetical", "loops", "settled", "stack")
 
     def __init__(self) -> None:
         self.entry = 0
@@ -31,6 +31,8 @@ class Context:
         """The branches taken on tests whose outcome is not known."""
         self.hypothetical = False
         """Whether this code runs only if a constant of the program were changed."""
+        self.settled = False
+        """Whether this is the second turn of a loop over an abstract element."""
         self.gradients = True
         """Whether autograd records here."""
 

@@ -156,14 +156,16 @@ class Interpreter:
             self.context.hypothetical = saved
 
     @contextmanager
-    def loop(self, place: Place, number: int, turn: int) -> Iterator[None]:
-        saved = self.context.loops
+    def loop(self, place: Place, number: int, turn: int, again: bool = False) -> Iterator[None]:
+        """A turn of a loop's body; `again` when it runs over the same element as before."""
+        saved, settled = self.context.loops, self.context.settled
+        self.context.settled = settled or again
         self.loop_depths[number] = len(self.context.stack)
         self.context.loops = (*saved, (place, number, turn))
         try:
             yield
         finally:
-            self.context.loops = saved
+            self.context.loops, self.context.settled = saved, settled
 
     @contextmanager
     def without_gradients(self, off: bool = True) -> Iterator[None]:

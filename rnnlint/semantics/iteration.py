@@ -97,6 +97,8 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
 
     Known items are visited one by one; otherwise the body runs twice over the
     same abstract element, so that what one iteration carries into the next shows.
+    Within the second turn of such a loop, loops below take a single turn: what they
+    carry has shown in the first.
     """
     items = _all_items(run, value)
     if items is not None and len(items) <= MAX_UNROLLED and _worth_unrolling(items):
@@ -109,7 +111,8 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
         return
     repeated = element(run, value)
     yield repeated
-    yield repeated
+    if not run.context.settled:
+        yield repeated
 
 
 def _all_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ class Program:
         self._run = run
         self._locate = locate
         self.events = tuple(run.events)
+        self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
         self.exhausted = run.exhausted
         """Whether some part of the project lay beyond the bounds of the analysis."""
 
@@ -80,9 +81,13 @@ class Program:
 
     def recurrent_layers(self, value: values.Value) -> frozenset[values.Layer]:
         """Recurrent layers and cells that a module, optimizer or list leads to."""
-        return frozenset(
-            layer for layer in modules.layers_in(value) if modules.has_recurrence(layer)
-        )
+        known = self._recurrent.get(value)
+        if known is None:
+            known = frozenset(
+                layer for layer in modules.layers_in(value) if modules.has_recurrence(layer)
+            )
+            self._recurrent[value] = known
+        return known
 
     @cached_property
     def trained_by(self) -> dict[values.Layer, events.Event]:
@@ -108,55 +113,83 @@ class Program:
         """Whether the optimizer's step is seen, or left to Lightning."""
         return _is_lightnings(optimizer) or bool(self.optimizer_events(optimizer, "step"))
 
-    def _optimizer_events(self, *what: str) -> list[events.OptimizerEvent]:
-        return [event for event in self.possible(events.OptimizerEvent) if event.what in what]
-
     def optimizer_events(self, optimizer: values.Thing, *what: str) -> list[events.OptimizerEvent]:
         """What happens to one optimizer, also behind switches."""
-        return [
-            event
-            for event in self._optimizer_events(*what)
-            if optimizer in values.members(event.optimizer)
-        ]
+        known = self._events_by_optimizer.get(optimizer, ())
+        return [event for event in known if event.what in what]
+
+    @cached_property
+    def _events_by_optimizer(self) -> Mapping[values.Value, list[events.OptimizerEvent]]:
+        found: dict[values.Value, list[events.OptimizerEvent]] = {}
+        for event in self.possible(events.OptimizerEvent):
+            for member in values.members(event.optimizer):
+                if isinstance(member, values.Thing):
+                    found.setdefault(member, []).append(event)
+        return found
 
     def unknown_optimizer_events(self, entry: int, *what: str) -> list[events.OptimizerEvent]:
         """The same for optimizers that could not be traced, within one run."""
         return [
             event
-            for event in self._optimizer_events(*what)
-            if event.context.entry == entry
+            for event in self._run_of.get(entry, ())
+            if isinstance(event, events.OptimizerEvent)
+            and event.what in what
             and not any(isinstance(m, values.Thing) for m in values.members(event.optimizer))
         ]
 
+    @cached_property
+    def _run_of(self) -> Mapping[int, list[events.Event]]:
+        """The events of each entry point's run."""
+        found: dict[int, list[events.Event]] = {}
+        for event in self.events:
+            found.setdefault(event.context.entry, []).append(event)
+        return found
+
+    @cached_property
+    def _inside(self) -> Mapping[int, list[events.Event]]:
+        """The events inside each execution of a loop."""
+        found: dict[int, list[events.Event]] = {}
+        for event in self.events:
+            for _, number, _ in event.loops:
+                found.setdefault(number, []).append(event)
+        return found
+
+    def events_in_loop(self, number: int) -> Sequence[events.Event]:
+        """All that happens inside one execution of a loop."""
+        return self._inside.get(number, ())
+
     # --- training iterations ---
 
-    def iteration_of(self, backward: events.Backward) -> tuple[events.Event, ...]:
+    def iteration_of(self, backward: events.Backward) -> Sequence[events.Event]:
         """All that happens in the loop that trains with this backward pass.
 
         That is the innermost loop around it which also steps an optimizer, or the
         whole run of its entry point when none does.
         """
-        entry = backward.context.entry
-        same_run = [event for event in self.events if event.context.entry == entry]
-        for place, number, _ in reversed(backward.loops):
-            inside = [
-                event
-                for event in same_run
-                if any((p, n) == (place, number) for p, n, _ in event.loops)
-            ]
-            if any(_is_step(event) for event in inside):
-                return tuple(inside)
-        return tuple(same_run)
+        for _, number, _ in reversed(backward.loops):
+            if number in self._stepping_loops:
+                return self.events_in_loop(number)
+        return self._run_of[backward.context.entry]
+
+    @cached_property
+    def _stepping_loops(self) -> frozenset[int]:
+        """The executions of loops that step an optimizer."""
+        return frozenset(
+            number for event in self.events if _is_step(event) for _, number, _ in event.loops
+        )
 
     def layers_of(self, backward: events.Backward) -> frozenset[values.Layer]:
         """The recurrent layers that a backward pass trains."""
         if backward.calls:
             return frozenset(call.layer for call in backward.calls)
-        found: set[values.Layer] = set()
-        for event in self.iteration_of(backward):
-            if isinstance(event, events.OptimizerEvent) and event.what == "step":
-                found |= self.recurrent_layers(event.optimizer)
-        return frozenset(found)
+        stepped = {
+            event.optimizer
+            for event in self.iteration_of(backward)
+            if isinstance(event, events.OptimizerEvent) and event.what == "step"
+        }
+        return frozenset(
+            layer for optimizer in stepped for layer in self.recurrent_layers(optimizer)
+        )
 
     def readings_of(self, call: events.LayerCall) -> list[events.Reading]:
         """How the result of one call of a recurrent layer is read."""

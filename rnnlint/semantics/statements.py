@@ -294,8 +294,10 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
         run.filling.append(place)
     flow = ""
     try:
+        before: Value | None = None
         for turn, item in enumerate(iteration.turns(run, iterable, place)):
-            with run.loop(place, number, turn):
+            again, before = item is before, item
+            with run.loop(place, number, turn, again):
                 assign(run, node.target, item, frame)
                 flow = execute_block(run, node.body, frame)
             if flow in ("return", "raise", "break"):
@@ -321,12 +323,12 @@ def _while(run: Interpreter, node: ir.While, frame: Frame) -> Flow:
     if fills:
         run.filling.append(place)
     try:
-        for turn in range(2):
+        for turn in range(1 if run.context.settled else 2):
             test = expressions.evaluate(run, node.test, frame)
             if truth(test) is False and turn == 0:
                 _explore(run, node.body, frame)
                 break
-            with run.loop(place, number, turn):
+            with run.loop(place, number, turn, again=turn > 0):
                 flow = execute_block(run, node.body, frame)
             if flow in ("return", "raise", "break"):
                 break
