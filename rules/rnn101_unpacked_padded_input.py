@@ -24,7 +24,7 @@ class UnpackedPaddedInput(Rule):
     level = Level.WARNING
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for call in program.of(LayerCall):
+        for call in program.chosen(LayerCall):
             padding = call.input.padding
             if padding is None or padding.side == "left" or not modules.is_recurrent(call.layer):
                 continue
@@ -45,7 +45,7 @@ class UnpackedPaddedInput(Rule):
 
     def _felt(self, program: Program, call: LayerCall) -> str | None:
         """Where padding changes what is read of the layer, in words."""
-        if values.truth(modules.option(call.layer, "bidirectional")) is True:
+        if values.default_truth(modules.option(call.layer, "bidirectional")) is True:
             return "its backward half starts in the padding"
         for reading in program.readings_of(call):
             if reading.how == "state":

@@ -12,7 +12,7 @@ class LastStepOfPaddedOutput(Rule):
     level = Level.WARNING
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for reading in program.of(Reading):
+        for reading in program.chosen(Reading):
             tensor = reading.tensor
             padding = tensor.padding
             if reading.how not in ("last-step", "half-step", "pooled") or padding is None:

@@ -25,18 +25,18 @@ class BatchFirstMismatch(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for call in program.of(LayerCall):
+        for call in program.chosen(LayerCall):
             if modules.is_recurrent(call.layer) and not call.input.packed:
                 yield from self._layer_call(program, call)
-        for packing in program.of(Packing):
+        for packing in program.chosen(Packing):
             if not packing.unpacks and isinstance(packing.given, values.Tensor):
                 yield from self._packing(program, packing, packing.given)
-        for reading in program.of(Reading):
+        for reading in program.chosen(Reading):
             yield from self._reading(program, reading)
 
     def _layer_call(self, program: Program, call: LayerCall) -> Iterator[Diagnostic]:
         wanted = _declared_axis(modules.option(call.layer, "batch_first"))
-        given = call.input.batch_axis
+        given = None if call.input.swapped else call.input.batch_axis
         declared = Step(call.layer.place or call.place, f"the {call.layer.kind} is built here")
         if wanted is not None and given is not None and wanted != given:
             yield self._mismatch(
@@ -66,16 +66,24 @@ class BatchFirstMismatch(Rule):
         tensor = reading.tensor
         if reading.how not in ("last-step", "half-step") or tensor.batch_axis is None:
             return
-        if reading.axis == tensor.batch_axis:
+        if reading.axis == tensor.batch_axis and not self._is_mismatched(tensor):
             index = "[-1]" if reading.axis == 0 else "[:, -1]"
             yield self.report(
                 program,
                 reading.place,
-                f"{index} takes the last sequence of the batch here, not the last time step: "
+                f"{index} takes the end of the batch axis, not the last time step: "
                 f"the output is {ORDER[tensor.batch_axis]}",
                 help="index the time axis, or set batch_first to match",
                 trail=tensor.batch_axis_steps,
             )
+
+    def _is_mismatched(self, tensor: values.Tensor) -> bool:
+        """Whether the layer's own call is already reported."""
+        call = tensor.output_of
+        if call is None or call.input.packed or call.input.batch_axis is None:
+            return False
+        wanted = _declared_axis(modules.option(call.layer, "batch_first"))
+        return wanted is not None and wanted != call.input.batch_axis
 
     def _mismatch(
         self,

@@ -12,7 +12,7 @@ class UnsortedPack(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for packing in program.of(Packing):
+        for packing in program.chosen(Packing):
             enforced = packing.enforce_sorted
             if packing.unpacks or not isinstance(enforced, values.Const) or not enforced.value:
                 continue

@@ -12,7 +12,7 @@ class LengthsOnGpu(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for packing in program.of(Packing):
+        for packing in program.chosen(Packing):
             lengths = packing.lengths
             if packing.unpacks or not isinstance(lengths, values.Tensor):
                 continue

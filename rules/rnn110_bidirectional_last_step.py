@@ -12,7 +12,7 @@ class BidirectionalLastStep(Rule):
     level = Level.WARNING
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for reading in program.of(Reading):
+        for reading in program.chosen(Reading):
             call = reading.tensor.output_of
             if reading.how != "last-step" or call is None or not modules.is_recurrent(call.layer):
                 continue

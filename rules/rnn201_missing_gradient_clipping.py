@@ -23,6 +23,7 @@ from rnnlint.api import (
 HINTS = ("clip", "norm", "grad", "train", "fit", "optimi", "update", "engine", "step")
 CLIPPING_OPTIONS = {
     "lightning": ("gradient_clip_val",),
+    "allennlp": ("grad_norm", "grad_clipping"),
     "skorch": ("callbacks",),
     "fastai": ("cbs", "callbacks", "callback_fns"),
 }
@@ -60,13 +61,14 @@ class MissingGradientClipping(Rule):
     ) -> Diagnostic:
         ordered = sorted(layers, key=lambda layer: layer.place or event.place)
         plain = any(layer.kind in ("RNN", "RNNCell") for layer in ordered)
+        kinds = " or ".join(sorted({layer.kind for layer in ordered}))
         place = event.place
         if isinstance(event, Fit) and event.trainer.place is not None:
             place = event.trainer.place
         return self.report(
             program,
             place,
-            f"this trains a recurrent network ({ordered[0].kind}) and nothing clips its gradients",
+            f"this trains a recurrent network ({kinds}) and nothing clips its gradients",
             help=remedy,
             trail=[
                 Step(layer.place, f"the {layer.kind} that is trained")
@@ -92,7 +94,7 @@ class MissingGradientClipping(Rule):
         self, program: Program, fit: Fit, layers: frozenset[values.Layer]
     ) -> bool:
         trainer = fit.trainer
-        if trainer.name not in ("lightning", "skorch", "ignite", "fastai"):
+        if trainer.name not in ("lightning", "skorch", "ignite", "fastai", "allennlp"):
             return False
         if "<open>" in trainer.options:
             return False
@@ -146,6 +148,8 @@ def _has_clipping_callback(value: values.Value) -> bool:
 def _remedy(trainer: values.Thing) -> str:
     if trainer.name == "lightning":
         return "pass gradient_clip_val=1.0 to the Trainer"
+    if trainer.name == "allennlp":
+        return "pass grad_norm=1.0 to the Trainer"
     if trainer.name == "skorch":
         return "add skorch.callbacks.GradientNormClipping(gradient_clip_value=1.0) to callbacks"
     if trainer.name == "fastai":

@@ -17,7 +17,7 @@ class ClippingOutOfOrder(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for clip in program.of(Clip):
+        for clip in program.possible(Clip):
             if clip.layers is None or not clip.loops or clip.name == "register_hook":
                 continue
             before = self._last_before(program, clip)

@@ -12,7 +12,7 @@ class ClippingScaledGradients(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for clip in program.of(Clip):
+        for clip in program.possible(Clip):
             backward = self._scaled_backward(program, clip)
             if backward is not None:
                 yield self.report(

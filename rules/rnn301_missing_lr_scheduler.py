@@ -25,7 +25,7 @@ class MissingLrScheduler(Rule):
     def check(self, program: Program) -> Iterator[Diagnostic]:
         by_place: dict[values.Place, list[values.Thing]] = {}
         for optimizer in program.optimizers:
-            if optimizer.place is not None:
+            if optimizer.place is not None and self._is_built(program, optimizer):
                 by_place.setdefault(optimizer.place, []).append(optimizer)
         for place, built in by_place.items():
             if any(self._scheduled(program, optimizer) for optimizer in built):
@@ -46,12 +46,20 @@ class MissingLrScheduler(Rule):
                 )
                 break
 
+    def _is_built(self, program: Program, optimizer: values.Thing) -> bool:
+        """Whether the program really builds the optimizer, and steps it in a loop."""
+        built = program.optimizer_events(optimizer, "built")
+        steps = program.optimizer_events(optimizer, "step")
+        if steps and not any(step.loops for step in steps):
+            return False
+        return any(not event.hypothetical for event in built)
+
     def _scheduled(self, program: Program, optimizer: values.Thing) -> bool:
         """Whether something changes the optimizer's rate, or may do so out of sight."""
         if "<foreign>" in optimizer.options:
             return True
         built = program.optimizer_events(optimizer, "built")
-        if any(event.hypothetical or _rebuilt_each_turn(event, optimizer) for event in built):
+        if any(_rebuilt_each_turn(event, optimizer) for event in built):
             return True
         if self._replaced(program, optimizer):
             return True

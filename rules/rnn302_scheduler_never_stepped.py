@@ -35,8 +35,6 @@ class SchedulerNeverStepped(Rule):
         self, program: Program, attached: OptimizerEvent, scheduler: values.Thing
     ) -> bool:
         """Whether the scheduler is stepped, handed on, or left to a framework."""
-        if "<escapes>" in scheduler.fields:
-            return True
         function = scheduler.options.get("<function>")
         if isinstance(function, values.Const) and function.value == "configure_optimizers":
             return True

@@ -34,7 +34,10 @@ class DefaultRecurrentInit(Rule):
 
     def _initialised(self, program: Program, layer: values.Layer, trained: int) -> bool:
         """Whether something else than the default fills the weights before training."""
-        if any(init.parameter.name.startswith("weight_hh") for init in program.inits_of(layer)):
+        if any(
+            init.parameter.name.startswith("weight_hh") and init.time < trained
+            for init in program.inits_of(layer)
+        ):
             return True
         if any(
             layer in load.layers and not load.conditional and load.time < trained

@@ -12,7 +12,7 @@ class DropoutWithoutEffect(Rule):
     level = Level.WARNING
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for layer in program.layers:
+        for layer in program.possible_layers:
             if not modules.is_recurrent(layer) or layer.place is None:
                 continue
             rate = modules.option(layer, "dropout")

@@ -27,11 +27,8 @@ class SoftmaxBeforeCrossEntropy(Rule):
     level = Level.ERROR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        for loss in program.of(LossComputed):
-            prediction = loss.prediction
-            if not isinstance(prediction, values.Tensor) or not prediction.calls:
-                continue
-            activation = prediction.activation
+        for loss in program.chosen(LossComputed):
+            activation = _activation(loss.prediction)
             fault = FAULTS.get((loss.kind, activation.kind)) if activation else None
             if fault is None or activation is None:
                 continue
@@ -43,3 +40,15 @@ class SoftmaxBeforeCrossEntropy(Rule):
                 help=remedy,
                 trail=[Step(activation.place, f"the {activation.kind} is applied here")],
             )
+
+
+def _activation(prediction: values.Value) -> values.Activation | None:
+    """The activation that every alternative of a recurrent prediction went through."""
+    found: list[values.Activation] = []
+    for member in values.members(prediction):
+        if not isinstance(member, values.Tensor) or member.activation is None:
+            return None
+        if member.calls:
+            found.append(member.activation)
+    kinds = {activation.kind for activation in found}
+    return found[0] if len(kinds) == 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlint.semantics import library, modules, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+from rnnlint.semantics.values import UNKNOWN, Place, Value
 
 
 def find_in_class(cls: values.Class, name: str, after: values.Class | None = None) -> Value | None:
@@ -37,8 +37,7 @@ def get_attribute(run: Interpreter, owner: Value, name: str, place: Place) -> Va
     """The value of `owner.name`; UNKNOWN when that was not seen."""
     if isinstance(owner, values.Union):
         found = [get_attribute(run, member, name, place) for member in owner.members]
-        known = [value for value in found if not isinstance(value, values.Unknown)]
-        return join(known) if known else UNKNOWN
+        return values.join_results(found)
     reader = _READERS.get(type(owner))
     if reader is not None:
         return reader(run, owner, name, place)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from rnnlint.semantics import attributes, events, frameworks, library, modules, tensors, values
+from rnnlint.semantics import (
+    attributes,
+    events,
+    frameworks,
+    library,
+    modules,
+    tensors,
+    training,
+    values,
+)
 from rnnlint.semantics.interpreter import Arguments, Interpreter
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+from rnnlint.semantics.values import Place, Value
 
 MAX_ALTERNATIVES = 24
 
@@ -19,8 +28,7 @@ def call_method(
         for number, member in enumerate(receiver.members[:MAX_ALTERNATIVES]):
             with run.condition(place, number):
                 results.append(call_method(run, member, name, arguments, place))
-        known = [value for value in results if not isinstance(value, values.Unknown)]
-        return join(known) if known else UNKNOWN
+        return values.join_results(results)
     callee = attributes.get_attribute(run, receiver, name, place)
     if isinstance(callee, values.Unknown):
         return library.unknown_method(run, receiver, name, arguments, place)
@@ -32,6 +40,7 @@ def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) ->
 
     run.tick()
     if isinstance(callee, values.Bound):
+        training.note_override(run, callee, arguments, place)
         return run.call_function(callee.function, arguments, place, callee.receiver)
     if isinstance(callee, values.Function):
         return run.call_function(callee, arguments, place)
@@ -62,8 +71,7 @@ def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) ->
         for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
             with run.condition(place, number):
                 results.append(call(run, member, arguments, place))
-        known = [value for value in results if not isinstance(value, values.Unknown)]
-        return join(known) if known else UNKNOWN
+        return values.join_results(results)
     if frameworks.is_tokenizer_call("__call__", arguments):
         return frameworks.encode(run, arguments, place)
     return opaque(run, "", arguments, place)

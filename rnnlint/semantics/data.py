@@ -125,12 +125,12 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
 
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    given = arguments.get(0, "tensors")
+    given = arguments.get(0, "tensors", "arrays")
     element = iteration.element(run, given) if given is not None else UNKNOWN
     axis = arguments.get(1, "dim", "axis")
     first = axis is None or (isinstance(axis, values.Const) and axis.value == 0)
     order, steps = iteration.order_of(given) if given is not None else ("", ())
-    made = modules.as_tensor(element)
+    made = as_batch(element) or modules.as_tensor(element)
     if made.padding is not None and not made.calls:
         return tensors.changed(
             made, batch_axis=0 if first else None, order=order, order_steps=steps, output_of=None
@@ -504,14 +504,24 @@ def text_batch_attribute(run: Interpreter, batch: values.Thing, name: str) -> Va
         return UNKNOWN
     if field.name in ("LabelField", "RawField"):
         return Tensor()
-    if values.truth(field.options.get("sequential", values.TRUE)) is False:
+    if values.default_truth(field.options.get("sequential", values.TRUE)) is False:
         return Tensor()
     made = _text_tensor(field, batch.place)
+    device = tensors.device_kind(batch.options.get("device"))
+    steps = (Step(batch.place or Place("", 0, 0), "puts its batches on the accelerator"),)
+    if device == "gpu":
+        made = tensors.changed(made, device=device, device_steps=steps)
     lengths = field.options.get("include_lengths", values.FALSE)
-    if values.truth(lengths) is not True:
+    if values.default_truth(lengths) is not True:
         return made
-    ordered = values.truth(batch.options.get("sort_within_batch", values.FALSE)) is True
-    return values.Tuple((made, Tensor(lengths=True, order="sorted" if ordered else "")))
+    ordered = values.default_truth(batch.options.get("sort_within_batch", values.FALSE)) is True
+    sizes = Tensor(
+        lengths=True,
+        order="sorted" if ordered else "",
+        device=made.device,
+        device_steps=made.device_steps,
+    )
+    return values.Tuple((made, sizes))
 
 
 _LABELS = frozenset("label labels target y stars rating".split())
@@ -529,12 +539,12 @@ def _guessed_field(run: Interpreter, name: str) -> values.Thing | None:
         for thing in run.things
         if thing.kind == "field"
         and thing.name not in ("LabelField", "RawField")
-        and values.truth(thing.options.get("sequential", values.TRUE)) is not False
+        and values.default_truth(thing.options.get("sequential", values.TRUE)) is not False
     ]
     agreed = {
         (
-            values.truth(field.options.get("include_lengths", values.FALSE)),
-            values.truth(field.options.get("batch_first", values.FALSE)),
+            values.default_truth(field.options.get("include_lengths", values.FALSE)),
+            values.default_truth(field.options.get("batch_first", values.FALSE)),
         )
         for field in fields
     }
@@ -543,8 +553,8 @@ def _guessed_field(run: Interpreter, name: str) -> values.Thing | None:
 
 def _text_tensor(field: values.Thing, iterator: Place | None = None) -> Tensor:
     place = field.place or Place("", 0, 0)
-    batch_first = values.truth(field.options.get("batch_first", values.FALSE))
-    left = values.truth(field.options.get("pad_first", values.FALSE)) is True
+    batch_first = values.default_truth(field.options.get("batch_first", values.FALSE))
+    left = values.default_truth(field.options.get("pad_first", values.FALSE)) is True
     steps = [Step(place, "this Field pads every batch")]
     if iterator is not None:
         steps.append(Step(iterator, "this iterator yields the padded batches"))

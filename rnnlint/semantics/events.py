@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 class Context:
     """Where in the run something happens."""
 
-    __slots__ = ("conditions", "entry", "gradients", "hypothetical", "loops", "settled", "stack")
+    __slots__ = (
+        "conditions", "entry", "gradients", "hypothetical", "loops", "settled", "stack",
+        "unlikely",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.entry = 0
@@ -31,6 +34,8 @@ class Context:
         """The branches taken on tests whose outcome is not known."""
         self.hypothetical = False
         """Whether this code runs only if a constant of the program were changed."""
+        self.unlikely = False
+        """Whether this code runs only if an option is given another value than its default."""
         self.settled = False
         """Whether this is the second turn of a loop over an abstract element."""
         self.gradients = True

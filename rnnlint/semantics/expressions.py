@@ -263,8 +263,9 @@ def _if_exp(run: Interpreter, node: ir.IfExp, frame: Frame) -> Value:
         arms = (node.orelse, node.body)
     place = _place(frame, node)
     results = []
+    optional = isinstance(test, values.Const)
     for number, arm in enumerate(arms):
-        with run.condition(place, number):
+        with run.condition(place, number, unlikely=optional and number == 1):
             results.append(evaluate(run, arm, frame))
     return join(results)
 
@@ -380,11 +381,11 @@ def _fstring(run: Interpreter, node: ir.FString, frame: Frame) -> Value:
     whole = True
     for part in node.parts:
         value = evaluate(run, part, frame)
-        if isinstance(value, values.Const) and not value.option:
-            text += str(value.value)
-        else:
+        if not isinstance(value, values.Const) or value.option:
             whole = False
-    return values.Const(text) if whole else UNKNOWN
+        elif whole:
+            text += str(value.value)
+    return values.Const(text) if whole else values.Prefix(text)
 
 
 def _named(run: Interpreter, node: ir.NamedExpr, frame: Frame) -> Value:

@@ -72,6 +72,7 @@ def call_trainer(
             return _lightning_fit(run, trainer, arguments, place)
     elif kind == "Trainer" or kind == "Seq2SeqTrainer":
         if name == "train":
+            _run_hugging_face(run, trainer, place)
             _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
     elif kind == "skorch":
         if name in ("fit", "partial_fit"):
@@ -82,6 +83,8 @@ def call_trainer(
             _ignite_run(run, trainer, arguments, place)
         elif name in ("add_event_handler", "on"):
             return _ignite_handler(run, trainer, name, arguments, place)
+    elif kind == "allennlp" and name == "train":
+        _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
     elif kind == "fastai" and name.startswith(("fit", "fine_tune")):
         _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
     return UNKNOWN
@@ -180,6 +183,30 @@ def _lightning_cli(
             made = run.fabricate(source) if isinstance(source, values.Class) else None
             run_lightning_module(run, instance, None, made, place)
     return UNKNOWN
+
+
+# --- Hugging Face Trainer --------------------------------------------------
+
+
+def _run_hugging_face(run: Interpreter, trainer: values.Thing, place: Place) -> None:
+    """One batch of the loop that a Hugging Face Trainer runs."""
+    model = trainer.options.get("model", UNKNOWN)
+    dataset = trainer.options.get("train_dataset", UNKNOWN)
+    sample = iteration.element(run, dataset)
+    collator = trainer.options.get("data_collator")
+    if collator is None or collator == NONE:
+        batch = data.default_collate(sample, place)
+    else:
+        batch = calls.call(run, collator, Arguments([values.ListObject(None, sample)]), place)
+    owner = trainer.fields.get("<owner>")
+    if isinstance(owner, values.Instance):
+        method = attributes.find_in_class(owner.cls, "compute_loss")
+        if isinstance(method, values.Function):
+            run.call_function(method, Arguments([model, batch]), place, owner)
+            return
+    keywords = batch.fields["entries"] if isinstance(batch, values.DictObject) else {}
+    named = {key: value for key, value in keywords.items() if isinstance(key, str)}
+    calls.call(run, model, Arguments([], named, open_ended=not named), place)
 
 
 # --- Accelerate and Fabric -------------------------------------------------

@@ -21,6 +21,8 @@ from rnnlint.semantics.values import UNKNOWN, Place, Value
 
 MAX_STEPS = 1_500_000
 MAX_ENTRY_STEPS = 300_000
+MAX_FUNCTION_STEPS = 40_000
+"""What one function may take within one entry point, all its calls together."""
 MAX_DEPTH = 40
 MAX_ACTIVATIONS = 2
 """How often one function may be on the call stack at once."""
@@ -114,6 +116,8 @@ class Interpreter:
         self.exhausted = False
         self.active: dict[int, int] = {}
         self.depth = 0
+        self.spent: dict[tuple[int, bool], int] = {}
+        """Steps that each function took within this entry point, with and without autograd."""
         self.given: list[tuple[Place, Arguments]] = []
         """The calls under way, with what they were given."""
         self.loop_counter = 0
@@ -139,13 +143,15 @@ class Interpreter:
     # --- contexts ---
 
     @contextmanager
-    def condition(self, place: Place, arm: int) -> Iterator[None]:
-        saved = self.context.conditions
+    def condition(self, place: Place, arm: int, unlikely: bool = False) -> Iterator[None]:
+        """One arm of a branch; an `unlikely` one is not what an option's default chooses."""
+        saved, likely = self.context.conditions, self.context.unlikely
         self.context.conditions = (*saved, (place, arm))
+        self.context.unlikely = likely or unlikely
         try:
             yield
         finally:
-            self.context.conditions = saved
+            self.context.conditions, self.context.unlikely = saved, likely
 
     @contextmanager
     def hypothetical(self) -> Iterator[None]:
@@ -216,6 +222,10 @@ class Interpreter:
         key = id(function.node)
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
+        account = (key, self.context.gradients)
+        if self.spent.get(account, 0) > MAX_FUNCTION_STEPS:
+            return UNKNOWN
+        begun = self.steps
         from rnnlint.semantics import statements
 
         frame = Frame({}, function.module, function.closure, function)
@@ -240,6 +250,7 @@ class Interpreter:
             self.context.stack, self.context.gradients = saved_stack, saved_grad
             self.depth -= 1
             self.given.pop()
+            self.spent[account] = self.spent.get(account, 0) + self.steps - begun
             self.active[key] -= 1
 
     def _bind(
@@ -249,6 +260,8 @@ class Interpreter:
         receiver: Value | None,
         frame: Frame,
     ) -> None:
+        from rnnlint.semantics import operations
+
         given = list(arguments.positional)
         if receiver is not None and function.kind != "static":
             given.insert(0, receiver)
@@ -270,6 +283,8 @@ class Interpreter:
                 keywords.pop(name, None)
             elif name in keywords:
                 value = keywords.pop(name)
+            elif arguments.open and name in function.defaults:
+                value = operations.optional(function.defaults[name])
             elif arguments.open:
                 value = UNKNOWN
             else:
@@ -283,6 +298,16 @@ class Interpreter:
         from rnnlint.semantics import expressions
 
         frame = Frame({}, function.module, function.closure)
+        if isinstance(annotation, ir.Binary) and annotation.op == "|":
+            parts = (annotation.left, annotation.right)
+            return values.join_results([self._annotated(part, function) for part in parts])
+        if isinstance(annotation, ir.Subscript):
+            outer = expressions.evaluate(self, annotation.value, frame)
+            if isinstance(outer, values.External) and outer.name in _UNION_TYPES:
+                return values.join_results(
+                    [self._annotated(part, function) for part in annotation.index]
+                )
+            return UNKNOWN
         kind = expressions.evaluate(self, annotation, frame)
         if isinstance(kind, values.External) and kind.name in ("torch.Tensor", "torch.LongTensor"):
             return values.TENSOR
@@ -379,6 +404,7 @@ class Interpreter:
         self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, MAX_STEPS)
         self.depth = 0
         self.given.clear()
+        self.spent.clear()
         self.active.clear()
         try:
             action()
@@ -390,4 +416,5 @@ class Interpreter:
             self.state = State()
 
 
+_UNION_TYPES = {"typing.Optional", "typing.Union"}
 _NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}

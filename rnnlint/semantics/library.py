@@ -126,6 +126,15 @@ def _wrapper(
     return values.Container(entry.kind, place, {"module": module})
 
 
+def _packing_wrapper(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A wrapper that packs what it hands to its layer."""
+    module = arguments.get(0, "module")
+    children = {} if module is None else {"_module": module}
+    return values.Container("PackingWrapper", place, children)
+
+
 def _same(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     return (
         arguments.positional[0]
@@ -183,6 +192,12 @@ def _no_grad(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
     return values.Thing("no_grad", "no_grad", place, {})
+
+
+def _environment(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return values.Thing("environment", name, place, {})
 
 
 def _set_grad(
@@ -281,10 +296,18 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         return source
     if layer.kind in _KEEPING:
         return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
+    if layer.kind.startswith("Transformer"):
+        return tensors.changed(source, activation=None, output_of=None, part="")
     if layer.kind == "Flatten":
         return tensors.derived(source)
     if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
-        return tensors.changed(tensors.derived(source), padding=source.padding, batch_axis=None)
+        return tensors.changed(
+            tensors.derived(source),
+            padding=source.padding,
+            batch_axis=source.batch_axis,
+            batch_axis_steps=source.batch_axis_steps,
+            swapped=source.swapped,
+        )
     return tensors.changed(
         tensors.derived(source), calls=tensors.graph_of(values.Tuple(tuple(arguments.all())))
     )
@@ -331,7 +354,11 @@ def unknown_method(
         tensors.backward(run, receiver, arguments, place)
         return NONE
     if name in ("step", "zero_grad"):
-        what = name
+        # With an argument it is a scheduler's step, unless that is a closure.
+        metric = name == "step" and not isinstance(
+            arguments.get(0, "closure"), (values.Function, values.Bound, type(None))
+        )
+        what = "schedule" if metric else name
         run.emit(
             events.OptimizerEvent(place, run.context, what, UNKNOWN, None, len(arguments.all()))
         )
@@ -350,6 +377,7 @@ def construct_base(
     run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
 ) -> None:
     """Run a library base class's constructor for an instance of a project class."""
+    place = instance.place or place
     for base in instance.cls.external_bases():
         entry = catalogue.find(base)
         if entry is None:
@@ -357,6 +385,11 @@ def construct_base(
         if entry.effect in ("layer", "optimizer", "scheduler", "loader", "trainer", "container"):
             made = EFFECTS[entry.effect](run, entry, base, arguments, place)
             run.state.set(instance.fields, "<base>", made)
+            if isinstance(made, values.Thing):
+                made.fields["<owner>"] = instance
+            reset = attributes.find_in_class(instance.cls, "reset_parameters")
+            if entry.effect == "layer" and isinstance(reset, values.Function):
+                run.call_function(reset, Arguments(), place, instance)
             return
     _fill_dataclass(run, instance, arguments)
 
@@ -508,6 +541,8 @@ def call_thing(run: Interpreter, thing: values.Thing, arguments: Arguments, plac
 def call_thing_method(
     run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
 ) -> Value:
+    if thing.kind == "environment":
+        return UNKNOWN
     handler = _THING_METHODS.get(thing.kind)
     if handler is not None:
         return handler(run, thing, name, arguments, place)
@@ -594,6 +629,7 @@ EFFECTS: dict[str, Effect] = {
     "any_layer": _any_layer,
     "container": _container,
     "wrapper": _wrapper,
+    "packing_wrapper": _packing_wrapper,
     "module_base": _module_base,
     "dataset_base": _module_base,
     "optimizer_base": _module_base,
@@ -607,6 +643,7 @@ EFFECTS: dict[str, Effect] = {
     "no_grad": _no_grad,
     "set_grad_enabled": _set_grad,
     "context": _context,
+    "environment": _environment,
     "init": _initialise,
     "orthogonal_parametrization": _orthogonal_parametrization,
     "loss": _loss,

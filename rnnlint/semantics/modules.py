@@ -163,6 +163,33 @@ def trainables(run: Interpreter, value: Value) -> list[Value]:
     return found
 
 
+def copied(value: Value, seen: dict[int, Value] | None = None) -> Value:
+    """`copy.deepcopy(module)`: the same layers once more, with a life of their own."""
+    seen = {} if seen is None else seen
+    if id(value) in seen:
+        return seen[id(value)]
+    twin: Value = value
+    if isinstance(value, values.Layer):
+        twin = values.Layer(value.kind, value.place or Place("", 0, 0), value.options, value.stack)
+    elif isinstance(value, values.Container):
+        twin = values.Container(value.kind, value.place or Place("", 0, 0), {})
+    elif isinstance(value, values.Instance):
+        twin = values.Instance(value.cls, value.place)
+    elif isinstance(value, values.Union):
+        return values.Union(tuple(copied(member, seen) for member in value.members))
+    seen[id(value)] = twin
+    if isinstance(twin, values.Object) and twin is not value:
+        for key, field in value.fields.items():  # type: ignore[attr-defined]
+            twin.fields[key] = _copied_field(field, seen)
+    return twin
+
+
+def _copied_field(field: object, seen: dict[int, Value]) -> object:
+    if isinstance(field, dict):
+        return {key: _copied_field(item, seen) for key, item in field.items()}
+    return copied(field, seen) if isinstance(field, Value) else field
+
+
 # --- parameters ------------------------------------------------------------
 
 
@@ -174,7 +201,7 @@ def parameter_names(layer: values.Layer) -> list[tuple[str, int]]:
         layers = option(layer, "num_layers")
         count = layers.value if isinstance(layers, values.Const) else 1
         count = count if isinstance(count, int) and count > 0 else 1
-        both = values.truth(option(layer, "bidirectional")) is True
+        both = values.default_truth(option(layer, "bidirectional")) is True
         return [
             (f"{name}_l{number}{direction}", rank)
             for number in range(min(count, MAX_STACKED))
@@ -354,6 +381,10 @@ def _call_container(
     inner = list(module.fields["children"].values())
     if module.kind in WRAPPERS:
         return calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
+    if module.kind == "PackingWrapper" and inner and arguments.positional:
+        source = as_tensor(arguments.positional[0])
+        packed = tensors.changed(source, packed=True, padding=None)
+        return tensors.mixed([calls.call(run, inner[0], Arguments([packed]), place)])
     if module.kind != "Sequential" or not arguments.positional:
         return tensors.mixed(arguments.all())
     value = arguments.positional[0]
@@ -451,6 +482,8 @@ def call_module_method(
     method = _METHODS.get(name)
     if method is not None:
         return method(run, module, arguments, place)
+    if isinstance(module, values.Layer) and name == "from_pretrained":
+        return module
     if isinstance(module, values.Layer) and name.startswith("reset_parameters"):
         return values.NONE
 

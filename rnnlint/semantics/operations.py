@@ -73,6 +73,8 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return join(results)
     if isinstance(left, values.Const) and isinstance(right, values.Const):
         return _constants(op, left, right)
+    if isinstance(left, values.Const) and isinstance(left.value, str) and op in ("+", "%"):
+        return values.Prefix(left.value if op == "+" else left.value.split("%")[0])
     symbolic = _symbolic(op, left, right, place)
     if symbolic is not None:
         return symbolic
@@ -362,6 +364,11 @@ def optional(value: Value) -> Value:
         return values.Const(value.value, option=True)
     if isinstance(value, values.ListObject) and value.fields["items"] is not None:
         return values.ListObject(tuple(optional(item) for item in value.fields["items"]))
+    if isinstance(value, values.DictObject):
+        entries = value.fields["entries"]
+        return values.DictObject(
+            {key: optional(item) for key, item in entries.items()}, value.fields["rest"]
+        )
     return value
 
 
@@ -380,7 +387,11 @@ def _sequence_item(run: Interpreter, owner: Value, key: Value) -> Value:
                 if isinstance(owner, values.Tuple):
                     return values.Tuple(part)
                 return values.ListObject(part)
-        return values.ListObject(None, iteration.element(run, owner))
+        part = values.ListObject(None, iteration.element(run, owner))
+        if isinstance(owner, values.ListObject):
+            for fact in ("padding", "order", "order_steps"):
+                part.fields[fact] = owner.fields.get(fact, part.fields.get(fact))
+        return part
     if isinstance(owner, values.Container) and isinstance(key, values.Const):
         child = owner.fields["children"].get(key.value)
         return child if isinstance(child, Value) else UNKNOWN

@@ -56,6 +56,10 @@ class Program:
             event for event in self.events if isinstance(event, kind) and not event.hypothetical
         )
 
+    def chosen(self, kind: type[E]) -> tuple[E, ...]:
+        """Those that happen when every option has its default."""
+        return tuple(event for event in self.of(kind) if not event.context.unlikely)
+
     def possible(self, kind: type[E]) -> tuple[E, ...]:
         """All events of a kind, also those that a constant of the program switches off."""
         return tuple(event for event in self.events if isinstance(event, kind))
@@ -70,6 +74,11 @@ class Program:
             for layer in self._run.layers
             if layer.context is None or not layer.context.hypothetical
         )
+
+    @property
+    def possible_layers(self) -> tuple[values.Layer, ...]:
+        """The same, also those that a constant of the program switches off."""
+        return tuple(self._run.layers)
 
     @cached_property
     def optimizers(self) -> tuple[values.Thing, ...]:
@@ -93,10 +102,12 @@ class Program:
     def trained_by(self) -> dict[values.Layer, events.Event]:
         """Layers that something trains, with the event that first shows it."""
         trained: dict[values.Layer, events.Event] = {}
+        called = {call.layer.place for call in self.of(events.LayerCall)}
         for event in self.events:
             if not event.hypothetical:
                 for layer in self._trained_at(event):
-                    trained.setdefault(layer, event)
+                    if layer.place in called:
+                        trained.setdefault(layer, event)
         return trained
 
     def _trained_at(self, event: events.Event) -> Iterable[values.Layer]:
@@ -105,13 +116,37 @@ class Program:
         if isinstance(event, events.Fit):
             return self.recurrent_layers(event.module)
         if isinstance(event, events.OptimizerEvent):
-            if event.what == "step" or (event.what == "built" and _is_lightnings(event.optimizer)):
+            if event.what == "step" or (event.what == "built" and self._is_fit(event.optimizer)):
                 return self.recurrent_layers(event.optimizer)
         return ()
 
     def is_stepped(self, optimizer: values.Thing) -> bool:
         """Whether the optimizer's step is seen, or left to Lightning."""
-        return _is_lightnings(optimizer) or bool(self.optimizer_events(optimizer, "step"))
+        return self._is_fit(optimizer) or bool(self.optimizer_events(optimizer, "step"))
+
+    def _is_fit(self, optimizer: values.Value) -> bool:
+        """Whether a Lightning trainer steps the optimizer of a LightningModule.
+
+        Where no trainer is seen, it does unless the module is only ever loaded.
+        """
+        if not _is_lightnings(optimizer):
+            return False
+        places = {layer.place for layer in self.recurrent_layers(optimizer)}
+        return bool(places & self._fit_places) or not places <= self._loaded_places
+
+    @cached_property
+    def _fit_places(self) -> frozenset[Place | None]:
+        return frozenset(
+            layer.place
+            for fit in self.of(events.Fit)
+            for layer in self.recurrent_layers(fit.module)
+        )
+
+    @cached_property
+    def _loaded_places(self) -> frozenset[Place | None]:
+        return frozenset(
+            layer.place for load in self.possible(events.Load) for layer in load.layers
+        )
 
     def optimizer_events(self, optimizer: values.Thing, *what: str) -> list[events.OptimizerEvent]:
         """What happens to one optimizer, also behind switches."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnnlint.semantics import attributes, calls, iteration, library, operations, tensors, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    iteration,
+    library,
+    modules,
+    operations,
+    tensors,
+    values,
+)
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value, join
 
@@ -148,6 +157,10 @@ def _same(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     return _first(arguments)
 
 
+def _deep_copy(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    return modules.copied(_first(arguments))
+
+
 def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
     if len(arguments.positional) < 2:
@@ -251,6 +264,8 @@ def _getattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         return UNKNOWN
     owner, name = arguments.positional[:2]
     found: list[Value] = []
+    if isinstance(name, values.Prefix):
+        return _attributes_like(run, owner, name.text, place)
     for option in values.members(name):
         if isinstance(option, values.Const) and isinstance(option.value, str):
             value = attributes.get_attribute(run, owner, option.value, place)
@@ -263,6 +278,19 @@ def _getattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     if len(arguments.positional) > 2:
         return arguments.positional[2]
     return UNKNOWN
+
+
+def _attributes_like(run: Interpreter, owner: Value, start: str, place: Place) -> Value:
+    """`getattr(owner, f"{start}{n}")`: any attribute whose name begins so."""
+    names: list[str] = []
+    if isinstance(owner, values.Layer):
+        names = [name for name, _ in modules.parameter_names(owner)]
+    elif isinstance(owner, values.Instance):
+        names = [name for name in owner.fields if isinstance(name, str)]
+    alike = [name for name in names if start and name.startswith(start)]
+    if not alike:
+        return any_attribute(owner)
+    return join([attributes.get_attribute(run, owner, name, place) for name in alike])
 
 
 def any_attribute(owner: Value) -> Value:
@@ -398,7 +426,7 @@ FUNCTIONS: dict[str, Effect] = {
     "itertools.islice": _same,
     "itertools.cycle": _same,
     "copy.copy": _same,
-    "copy.deepcopy": _same,
+    "copy.deepcopy": _deep_copy,
     "tqdm.tqdm": _same,
     "tqdm.trange": _range,
     "tqdm.auto.tqdm": _same,
@@ -568,6 +596,8 @@ def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Va
     if name not in _TEXT_METHODS or not isinstance(owner.value, str):
         return UNKNOWN
     given = arguments.all()
+    if name == "format" and not all(isinstance(value, values.Const) for value in given):
+        return values.Prefix(owner.value.split("{")[0])
     if arguments.open or not all(isinstance(value, values.Const) for value in given):
         return UNKNOWN
     option = owner.option or any(isinstance(v, values.Const) and v.option for v in given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -69,8 +70,20 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
         return ""
     value = expressions.evaluate(run, node.value, frame)
     for target in node.targets:
+        named = isinstance(target, ir.Name) and frame.scope is frame.module.fields
+        switch = isinstance(node.value, ir.Const) and node.value.kind == "bool"
+        if named and (switch or is_setting(target.id)):  # type: ignore[union-attr]
+            value = operations.optional(value)
         assign(run, target, value, frame)
     return ""
+
+
+_SETTINGS = re.compile(r"(?i)_?(config|conf|cfg|opts?|options|params|hparams|hps?|settings|args)\Z")
+
+
+def is_setting(name: str) -> bool:
+    """Whether a global's name says that its value is there to be edited."""
+    return (name.isupper() and len(name) > 1) or _SETTINGS.match(name) is not None
 
 
 def _augmented(run: Interpreter, node: ir.AugAssign, frame: Frame) -> Flow:
@@ -177,16 +190,30 @@ def _execute_if(
     place = _place(frame, node.test)
     decided = truth(test)
     if decided is not None:
-        taken, other = (node.body, node.orelse) if decided else (node.orelse, node.body)
-        _explore(run, other, frame)
+        taken = node.body if decided else node.orelse
+        for other in _arms_behind(node) if decided else [node.body]:
+            _explore(run, other, frame)
         flow = execute_block(run, taken, frame)
         return flow or None
     first, second = (node.body, node.orelse)
+    optional = isinstance(test, values.Const)
     if isinstance(test, values.Const) and not test.value:
         first, second = second, first
-    arms = [_arm(run, block, frame, place, arm) for arm, block in enumerate((first, second))]
+    arms = [
+        _arm(run, first, frame, place, 0),
+        _arm(run, second, frame, place, 1, unlikely=optional),
+    ]
     flow = _branch(run, arms, frame)
     return flow or None
+
+
+def _arms_behind(node: ir.If) -> list[tuple[ir.Stmt, ...]]:
+    """The bodies of the `elif` and `else` clauses of an `if`."""
+    arms = []
+    while len(node.orelse) == 1 and isinstance(node.orelse[0], ir.If):
+        node = node.orelse[0]
+        arms.append(node.body)
+    return [*arms, node.orelse]
 
 
 def _is_main_test(test: ir.Expr) -> bool:
@@ -199,10 +226,15 @@ def _is_main_test(test: ir.Expr) -> bool:
 
 
 def _arm(
-    run: Interpreter, block: tuple[ir.Stmt, ...], frame: Frame, place: Place, arm: int
+    run: Interpreter,
+    block: tuple[ir.Stmt, ...],
+    frame: Frame,
+    place: Place,
+    arm: int,
+    unlikely: bool = False,
 ) -> Callable[[], Flow]:
     def execute() -> Flow:
-        with run.condition(place, arm):
+        with run.condition(place, arm, unlikely):
             return execute_block(run, block, frame)
 
     return execute

@@ -117,10 +117,22 @@ def mask_of(value: Value) -> Value:
     )
 
 
+def _holds_rows(tensor: Tensor) -> bool:
+    """Whether the first axis of plain padded data is the batch."""
+    return tensor.padding is not None and tensor.batch_axis == 0 and not tensor.calls
+
+
+def one_row(tensor: Tensor) -> Tensor:
+    """One padded sequence of a batch."""
+    return changed(tensor, batch_axis=None, swapped=False, dims=(), root=None, rank=None)
+
+
 def row(tensor: Tensor) -> Value:
     """One item along the first axis."""
     if tensor.lengths:
         return values.Size()
+    if _holds_rows(tensor):
+        return one_row(tensor)
     return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
 
 
@@ -212,6 +224,8 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
         if all(isinstance(part, (values.External, values.Slice)) for part in lead):
             return changed(kept(tensor), output_of=None, dims=())
         return tensor
+    if len(parts) == 1 and _picks(parts[0]) and _holds_rows(tensor):
+        return one_row(tensor)
     if any(_picks(part) for part in lead):
         return changed(derived(tensor), lengths=tensor.lengths, mask=tensor.mask, loss=tensor.loss)
     if len(lead) == 2 and all(_is_all(part) for part in lead):
@@ -252,16 +266,24 @@ def written(
     """
     calls = tensor.calls | graph_of(value)
     padding = tensor.padding
+    batch_axis = tensor.batch_axis
     if tensor.fresh and padding is None:
         side = _filled_side(parts)
         if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
             step = Step(place, "copies each sequence into a longer row of zeros")
             padding = values.Padding(side, (step,))
+            if len(parts) > 1 and not isinstance(parts[0], values.Slice):
+                batch_axis = 0
     if padding is None:
         inner = next((t for t in tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding
     return changed(
-        tensor, calls=calls, padding=padding, fresh=tensor.fresh and padding is None, dims=()
+        tensor,
+        calls=calls,
+        padding=padding,
+        batch_axis=batch_axis,
+        fresh=tensor.fresh and padding is None,
+        dims=(),
     )
 
 
@@ -399,6 +421,8 @@ def _transpose(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Pl
     axes = {_axis(arguments.get(0, "dim0")), _axis(arguments.get(1, "dim1"))}
     if axes == {0, 1}:
         return flipped(tensor)
+    if axes in ({1, 2}, {-1, -2}) and tensor.batch_axis == 0:
+        return changed(tensor, swapped=not tensor.swapped, root=None, dims=())
     if None not in axes and not axes & {0, 1, -2, -3}:
         return changed(tensor, root=None, dims=())
     return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
@@ -421,6 +445,8 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
         return flipped(tensor)
     if axes[:2] == [0, 1]:
         return tensor
+    if axes == [0, 2, 1] and tensor.batch_axis == 0:
+        return changed(tensor, swapped=not tensor.swapped, root=None, dims=())
     return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
 
 
@@ -472,8 +498,9 @@ def _reduce(
             order=tensor.order,
             order_steps=tensor.order_steps,
         )
-    time_axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
-    if pools and axis is not None and axis == time_axis and tensor.output_of is not None:
+    if axis == -1 and tensor.swapped:
+        axis = 2
+    if pools and axis is not None and axis == tensor.time_axis and tensor.output_of is not None:
         run.emit(events.Reading(place, run.context, tensor, "pooled", axis))
     return changed(derived(tensor), loss=tensor.loss)
 
@@ -542,7 +569,7 @@ def _softmax(kind: str) -> Method:
 
 def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) -> None:
     """Note a softmax over the time axis of what recurrent layers made of padded input."""
-    if tensor.padding is None or tensor.batch_axis is None or axis != 1 - tensor.batch_axis:
+    if tensor.padding is None or axis is None or axis != tensor.time_axis:
         return
     for call in tensor.calls:
         scores = changed(tensor, output_of=call)
@@ -583,7 +610,7 @@ def _table(effect: Method, names: str) -> dict[str, Method]:
 
 _METHODS: dict[str, Method] = {
     **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
-             "long int float double half bool byte short bfloat16 share_memory"),
+             "astype long int float double half bool byte short bfloat16 share_memory"),
     **_table(_keep, "tanh relu exp log abs neg pow sqrt clamp clip dropout normalize round floor "
              "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign fill zero copy "
              "normal uniform bernoulli nan_to_num expand_as masked_scatter"),
@@ -603,8 +630,8 @@ _METHODS: dict[str, Method] = {
     **_table(_unsqueeze, "unsqueeze"),
     **_table(_squeeze, "squeeze"),
     **_table(_view, "view reshape view_as reshape_as flatten expand repeat unflatten resize"),
-    **_table(_reduce, "sum logsumexp prod norm std var any all cumsum"),
-    **_table(_pool, "mean"),
+    **_table(_reduce, "logsumexp prod norm std var any all cumsum"),
+    **_table(_pool, "mean sum"),
     **_table(_reduce_pair, "max min median topk"),
     **_table(_sort, "sort"),
     **_table(_argsort, "argsort argmax_"),

@@ -60,6 +60,9 @@ def _scheduler(
 ) -> Value:
     options = arguments.bind(entry.parameters)
     made = values.Thing("scheduler", entry.kind, place, options)
+    frame = _enclosing(run)
+    if frame:
+        made.options["<function>"] = values.Const(frame)
     run.things.append(made)
     optimizer = options.get("optimizer", UNKNOWN)
     run.emit(events.OptimizerEvent(place, run.context, "attached", optimizer, made))
@@ -130,6 +133,20 @@ def call_scheduler(
         run.emit(events.OptimizerEvent(place, run.context, "schedule", optimizer, thing, given))
         return NONE
     return UNKNOWN
+
+
+def note_override(
+    run: Interpreter, method: values.Bound, arguments: Arguments, place: Place
+) -> None:
+    """A project's own `step` of a scheduler or optimizer class is a step too."""
+    receiver = method.receiver
+    if method.function.name != "step" or not isinstance(receiver, values.Instance):
+        return
+    base = receiver.fields.get("<base>")
+    if isinstance(base, values.Thing) and base.kind == "scheduler":
+        call_scheduler(run, base, "step", arguments, place)
+    elif isinstance(base, values.Thing) and base.kind == "optimizer":
+        call_optimizer(run, base, "step", Arguments(), place)
 
 
 def call_scaler(

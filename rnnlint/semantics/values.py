@@ -88,6 +88,12 @@ class Tuple(Record):
     items: tuple[Value, ...]
 
 
+class Prefix(Record):
+    """A string of which only the beginning is known."""
+
+    text: str
+
+
 class Union(Record):
     """One of several values; the first is what the program's defaults choose."""
 
@@ -171,6 +177,8 @@ class Tensor(Record):
     packed: bool = False
     batch_axis: int | None = None
     """Which of the first two axes is the batch; the other one is time."""
+    swapped: bool = False
+    """Whether time is the third axis, behind the features, as Conv1d wants it."""
     batch_axis_steps: Provenance = ()
     calls: frozenset[LayerCall] = frozenset()
     """Recurrent layer calls whose graph this tensor still hangs on."""
@@ -198,6 +206,14 @@ class Tensor(Record):
     attached: bool = True
     fresh: bool = False
     """Made from sizes and numbers alone (zeros, randn): holds no data."""
+
+
+    @property
+    def time_axis(self) -> int | None:
+        """Which axis is time, where that is known."""
+        if self.batch_axis is None:
+            return None
+        return 2 if self.swapped else 1 - self.batch_axis
 
 
 TENSOR = Tensor()
@@ -491,10 +507,27 @@ def join(values: list[Value]) -> Value:
     return Union(tuple(known)) if len(known) > 1 else known[0]
 
 
+def join_results(results: list[Value]) -> Value:
+    """The join of what one operation gave for each alternative of a value.
+
+    Alternatives that do not know the operation are left out, unless only plain
+    constants remain, which would decide more than is known.
+    """
+    known = [value for value in results if not isinstance(value, Unknown)]
+    if len(known) < len(results) and all(isinstance(value, (Const, Size)) for value in known):
+        return UNKNOWN
+    return join(known)
+
+
 def _same(left: Value, right: Value) -> bool:
     if type(left) is not type(right) or isinstance(left, Object):
         return False
     return left == right
+
+
+def default_truth(value: Value) -> bool | None:
+    """Whether the value is true when every option has its default."""
+    return bool(value.value) if isinstance(value, Const) else truth(value)
 
 
 def truth(value: Value) -> bool | None:

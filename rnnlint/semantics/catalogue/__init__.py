@@ -31,6 +31,7 @@ def entries(effect: str, names: str, prefix: str = "", parameters: str = "") -> 
 def _load() -> tuple[Table, dict[str, str]]:
     from rnnlint.semantics.catalogue import (
         accelerate,
+        allennlp,
         fastai,
         ignite,
         lightning,
@@ -45,6 +46,7 @@ def _load() -> tuple[Table, dict[str, str]]:
     aliases: dict[str, str] = {}
     for library in (
         torch, lightning, transformers, accelerate, ignite, fastai, skorch, torchtext, numeric,
+        allennlp,
     ):  # fmt: skip
         table.update(library.TABLE)
         aliases.update(library.ALIASES)

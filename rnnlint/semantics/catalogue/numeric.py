@@ -33,6 +33,8 @@ TABLE: Table = {
     "keras.preprocessing.sequence.pad_sequences": Entry(
         "keras_pad", "", tuple("sequences maxlen dtype padding truncating value".split())
     ),
+    "gym.make": Entry("environment"),
+    "gymnasium.make": Entry("environment"),
     "torch.profiler.profile": Entry("context"),
     "torchinfo.summary": Entry("nothing"),
     "torchsummary.summary": Entry("nothing"),
