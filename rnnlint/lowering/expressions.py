@@ -296,9 +296,7 @@ def _generators(walk: Walk, clause: Any) -> tuple[ir.Generator, ...]:
         for condition in clause.ifs:
             walk.position += 1
             conditions.append(lower_expression(walk, condition.test))
-        generators.append(
-            ir.Generator(start, walk.end(), target, iterable, tuple(conditions))
-        )
+        generators.append(ir.Generator(start, walk.end(), target, iterable, tuple(conditions)))
         clause = clause.inner_for_in
     return tuple(generators)
 

@@ -13,6 +13,8 @@ MAX_PENDING = 300
 """Tokens of one expression, between commas and over all open brackets."""
 MAX_INDENTATION = 100
 MAX_ELIFS = 200
+MAX_PATTERN_DEPTH = 6
+"""The parser's time doubles, and worse, with each bracket of a `case` pattern."""
 
 
 def is_tame(text: str) -> bool:
@@ -23,6 +25,7 @@ def is_tame(text: str) -> bool:
         return False
     pending = [0]  # tokens since the last comma, for each open bracket
     total = clauses = elifs = previous = 0
+    max_depth = MAX_PENDING
     for start, end in zip(tokens.starts, tokens.ends, strict=True):
         if len(pending) == 1 and start != previous:
             gap = text[previous:start]
@@ -30,6 +33,7 @@ def is_tame(text: str) -> bool:
                 if len(gap) - max(gap.rfind("\n"), gap.rfind("\r")) > MAX_INDENTATION:
                     return False
                 pending[0] = total = clauses = 0
+                max_depth = MAX_PATTERN_DEPTH if text.startswith("case", start) else MAX_PENDING
         previous = end
         first = text[start]
         if first == ",":
@@ -44,6 +48,8 @@ def is_tame(text: str) -> bool:
         total += 1
         if first in "([{":
             pending.append(0)
+            if len(pending) > max_depth:
+                return False
         elif first in "elf":
             word = text[start:end]
             # These nest across commas: `lambda a, b: lambda c, d: ...`.

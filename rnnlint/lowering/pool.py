@@ -256,9 +256,12 @@ class _Pool:
             return
         path, *rest = worker.paths
         self.waiting.extend(reversed(rest))
-        yield path, SyntaxProblem(
-            f"the parser crashed on this file (exit code {code}): nested too deeply; "
-            "simplify its longest expression or exclude the file"
+        yield (
+            path,
+            SyntaxProblem(
+                f"the parser crashed on this file (exit code {code}): nested too deeply; "
+                "simplify its longest expression or exclude the file"
+            ),
         )
 
     def _give_up(self, worker: _Worker) -> Iterator[tuple[str, Lowered]]:
@@ -271,9 +274,12 @@ class _Pool:
             )
         path, *rest = worker.paths
         self.waiting.extend(reversed(rest))
-        yield path, SyntaxProblem(
-            f"parsing this file took more than {self.timeout:g} seconds; "
-            "simplify its longest expression or exclude the file"
+        yield (
+            path,
+            SyntaxProblem(
+                f"parsing this file took more than {self.timeout:g} seconds; "
+                "simplify its longest expression or exclude the file"
+            ),
         )
 
 

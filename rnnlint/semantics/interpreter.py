@@ -358,8 +358,13 @@ class Interpreter:
         """Run functions and methods that no run has reached, callers before callees."""
         from rnnlint.semantics import attributes
 
+        matters = relevant_names(list(self.functions.values()), list(self.classes.values()))
         for _ in range(2):
-            pending = [key for key in self.functions if key not in self.executed]
+            pending = [
+                key
+                for key, function in self.functions.items()
+                if key not in self.executed and _matters(function, matters)
+            ]
             mentioned: dict[str, int] = {}
             for key in pending:
                 node = self.functions[key].node
@@ -414,6 +419,47 @@ class Interpreter:
             self.exhausted = True
         finally:
             self.state = State()
+
+
+_EVIDENCE = frozenset(
+    "LSTM GRU RNN LSTMCell GRUCell RNNCell backward manual_backward training_step "
+    "pack_padded_sequence pad_packed_sequence pack_sequence pad_sequence clip_grad_norm_ "
+    "clip_grad_norm clip_grad_value_ clip_grad_value lr_scheduler ReduceLROnPlateau Trainer".split()
+)
+"""Names that code of interest to a rule mentions."""
+
+
+def _matters(function: values.Function, relevant: frozenset[str]) -> bool:
+    mentions = getattr(function.node, "mentions", ())
+    return not relevant.isdisjoint(mentions)
+
+
+def relevant_names(
+    functions: list[values.Function], classes: list[values.Class]
+) -> frozenset[str]:
+    """Names of functions and classes that lead, by what they mention, to `_EVIDENCE`.
+
+    A class leads there when one of its methods does, or one of its bases.
+    """
+    mentions: dict[str, set[str]] = {}
+    for function in functions:
+        named = set(getattr(function.node, "mentions", ()))
+        if function.name != "__init__":
+            mentions.setdefault(function.name, set()).update(named)
+        if function.owner is not None:
+            mentions.setdefault(function.owner.name, set()).update(named)
+    for cls in classes:
+        bases = {base.name for base in cls.bases if isinstance(base, values.Class)}
+        mentions.setdefault(cls.name, set()).update(bases)
+    relevant = set(_EVIDENCE)
+    grew = True
+    while grew:
+        grew = False
+        for name, named in mentions.items():
+            if name not in relevant and not relevant.isdisjoint(named):
+                relevant.add(name)
+                grew = True
+    return frozenset(relevant)
 
 
 _UNION_TYPES = {"typing.Optional", "typing.Union"}

@@ -97,8 +97,8 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
 
     Known items are visited one by one; otherwise the body runs twice over the
     same abstract element, so that what one iteration carries into the next shows.
-    Within the second turn of such a loop, loops below take a single turn: what they
-    carry has shown in the first.
+    A single turn is enough where nothing happened in it, where autograd is off, and
+    within the second turn of another such loop: what it carries has shown in the first.
     """
     items = _all_items(run, value)
     if items is not None and len(items) <= MAX_UNROLLED and _worth_unrolling(items):
@@ -110,8 +110,9 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
         yield UNKNOWN
         return
     repeated = element(run, value)
+    seen = len(run.events)
     yield repeated
-    if not run.context.settled:
+    if len(run.events) > seen and not run.context.settled and run.context.gradients:
         yield repeated
 
 

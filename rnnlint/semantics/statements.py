@@ -355,7 +355,10 @@ def _while(run: Interpreter, node: ir.While, frame: Frame) -> Flow:
     if fills:
         run.filling.append(place)
     try:
-        for turn in range(1 if run.context.settled else 2):
+        seen = len(run.events)
+        for turn in range(2):
+            if turn and (run.context.settled or len(run.events) == seen):
+                break
             test = expressions.evaluate(run, node.test, frame)
             if truth(test) is False and turn == 0:
                 _explore(run, node.body, frame)
