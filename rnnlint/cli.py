@@ -285,7 +285,10 @@ def clean() -> None:
 
     here = Path.cwd()
     folder = project_root(here, here) / load_settings(here).cache_dir
-    removed = cache.clean(folder)
+    try:
+        removed = cache.clean(folder)
+    except OSError as error:
+        _fail(f"cannot remove the cache at '{folder}': {error.strerror}; remove it by hand")
     click.echo(f"Removed {folder}." if removed else f"There is no cache at {folder}.")
 
 

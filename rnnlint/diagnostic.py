@@ -41,7 +41,7 @@ class Span(msgspec.Struct, frozen=True, order=True):
     """A stretch of one file; `end` is the position just behind it.
 
     `path` is relative to the project root, with forward slashes.  In a notebook
-    `cell` is the number of the code cell from 1, and rows count from its start.
+    `cell` is its place in the list of cells from 0, and rows count from its start.
     """
 
     path: str

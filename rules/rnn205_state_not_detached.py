@@ -31,7 +31,7 @@ class StateNotDetached(Rule):
                     trail=[
                         Step(origin.place, "the state is made here, one iteration earlier"),
                         Step(backward.place, "each iteration runs backward"),
-                        *program.call_path(call),
+                        *program.call_path(call, "it comes back here"),
                     ],
                 )
                 break

@@ -365,6 +365,31 @@ def test_rule_explains_all(engine: FakeEngine) -> None:
     assert all(set(page) == keys and page["summary"] for page in pages)
 
 
+def test_clean_removes_the_cache_and_nothing_else(engine: FakeEngine) -> None:
+    Path("rnnlint.toml").write_text('cache-dir = "kept/here"\n')
+    folder = Path.cwd() / "kept" / "here"
+    folder.mkdir(parents=True)
+    assert run("clean").stdout == f"There is no cache at {folder}.\n"
+    assert folder.is_dir()
+    (folder / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    result = run("clean")
+    assert (result.exit_code, result.stdout) == (0, f"Removed {folder}.\n")
+    assert not folder.exists()
+    assert folder.parent.is_dir()
+
+
+def test_a_cache_that_cannot_be_removed_is_an_error(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr("rnnlint.project.cache.clean", refuse)
+    result = run("clean")
+    assert result.exit_code == 2
+    assert "Permission denied; remove it by hand" in result.stderr
+
+
 def test_help_has_every_option_under_a_heading(engine: FakeEngine) -> None:
     text = run("check", "--help").stdout
     headings = ["Rules:", "Files:", "Output:", "Settings:", "Other:"]

@@ -1,11 +1,8 @@
-"""Expressions: LibCST nodes to the representation, token by token.
+"""Expressions with operands: LibCST nodes to the representation, token by token.
 
-`lower_expression` reads just the tokens of the node it is given.  Chains that
-nest on the left, such as sums and chained calls, are unwound in a loop; other
+Each function reads just the tokens of its node.  Chains that nest on the left, such
+as sums and chained calls, are unwound by `walk.lower_expression` in a loop; other
 nesting recurses, and `lower` sees to it that there is room for it.
-
-Nodes are told apart by the name of their class, which spares an import of LibCST
-here and lets one version of the code serve several versions of LibCST.
 """
 
 from __future__ import annotations
@@ -14,90 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.literals import float_value, integer_value, string_value, unescape
-from rnnlint.lowering.tokens import Tokens
-
-
-MAX_DEPTH = 100
-"""Expressions nested deeper become opaque, so that whoever reads them may recurse."""
-
-
-class Walk(Tokens):
-    """The tokens of a file, how deep the walk is, and what the function at hand does.
-
-    `mentions` and `yields` speak of the function whose body is being lowered.
-    """
-
-    __slots__ = ("blocks", "depth", "mentions", "yields")
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = 0
-        self.blocks = 0
-        self.mentions: set[str] = set()
-        self.yields = False
-
-
-class CannotLower(Exception):
-    """The file parses, but holds something that the representation cannot hold."""
-
-
-class Dispatch(dict[type, Any]):
-    """Functions by class of node, looked up by the class's name once."""
-
-    def __init__(self, by_name: dict[str, Any], *, default: Any = None) -> None:
-        super().__init__()
-        self.by_name = by_name
-        self.default = default
-
-    def __missing__(self, kind: type) -> Any:
-        found = self.by_name.get(kind.__name__, self.default)
-        self[kind] = found
-        return found
-
-
-def unknown(walk: Walk, node: Any) -> Any:
-    """Refuse a node of an unknown class."""
-    raise CannotLower(
-        f"rnnlint does not know the syntax that LibCST calls {type(node).__name__}, "
-        "which begins here; upgrade rnnlint"
-    )
-
-
-# --- the core ------------------------------------------------------------------
-
-
-def lower_expression(walk: Walk, node: Any) -> ir.Expr:
-    """Lower an expression, and read its tokens, its own parentheses included."""
-    walk.position += len(node.lpar)
-    kind = node.__class__
-    left_operand = _LEFT_OPERANDS[kind]
-    chain: list[tuple[int, Any]] = []
-    while left_operand is not None:
-        chain.append((walk.start(), node))
-        node = getattr(node, left_operand)
-        walk.position += len(node.lpar)
-        kind = node.__class__
-        left_operand = _LEFT_OPERANDS[kind]
-    walk.depth += len(chain) + 1
-    result: ir.Expr = _ATOMS[kind](walk, node)
-    walk.position += len(node.rpar)
-    while chain:
-        if walk.depth > MAX_DEPTH:
-            result = ir.Const(result.start, result.end, "opaque", None)
-        walk.depth -= 1
-        start, node = chain.pop()
-        result = _CHAINS[node.__class__](walk, node, start, result)
-        walk.position += len(node.rpar)
-    if walk.depth > MAX_DEPTH:
-        result = ir.Const(result.start, result.end, "opaque", None)
-    walk.depth -= 1
-    return result
-
-
-def lower_optional(walk: Walk, node: Any) -> ir.Expr | None:
-    """Lower an expression that may be absent."""
-    return None if node is None else lower_expression(walk, node)
+from rnnlint.lowering.atoms import LEAVES
+from rnnlint.lowering.walk import ATOMS, CHAINS, Walk, lower_expression, lower_optional
 
 
 def lower_target(walk: Walk, node: Any) -> ir.Expr:
@@ -122,106 +37,6 @@ def lower_target(walk: Walk, node: Any) -> ir.Expr:
         result = _sequence(walk, node, kind.lower(), lower_target)
     walk.position += len(node.rpar)
     return result
-
-
-# --- atoms ---------------------------------------------------------------------
-
-_NAMED_CONSTANTS = {"True": ("bool", True), "False": ("bool", False), "None": ("none", None)}
-
-
-def _name(walk: Walk, node: Any) -> ir.Expr:
-    position = walk.position
-    walk.position = position + 1
-    start = walk.starts[position]
-    end = walk.ends[position]
-    name = node.value
-    if name in _NAMED_CONSTANTS:
-        return ir.Const(start, end, *_NAMED_CONSTANTS[name])
-    walk.mentions.add(name)
-    return ir.Name(start, end, name)
-
-
-def _integer(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    value = integer_value(node.value)
-    return ir.Const(start, walk.end(), "int" if isinstance(value, int) else "float", value)
-
-
-def _float(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    return ir.Const(start, walk.end(), "float", float_value(node.value))
-
-
-def _imaginary(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    return ir.Const(start, walk.end(), "complex", None)
-
-
-def _ellipsis(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    return ir.Const(start, walk.end(), "ellipsis", None)
-
-
-def _simple_string(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    value = string_value(node.value)
-    return ir.Const(start, walk.end(), "bytes" if value is None else "str", value)
-
-
-def _formatted_string(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    walk.position += 1
-    parts = _formatted_parts(walk, node.parts, raw="r" in node.start.lower())
-    walk.position += 1
-    return ir.FString(start, walk.end(), parts)
-
-
-def _formatted_parts(walk: Walk, nodes: Any, *, raw: bool) -> tuple[ir.Expr, ...]:
-    """The parts of a formatted string or of a format specification."""
-    parts: list[ir.Expr] = []
-    offset = walk.end()
-    for node in nodes:
-        if not hasattr(node, "expression"):
-            end = offset + len(node.value)
-            value = unescape(node.value.replace("{{", "{").replace("}}", "}"), raw=raw)
-            parts.append(ir.Const(offset, end, "str", value))
-            offset = end
-            continue
-        walk.position += 1
-        parts.append(lower_expression(walk, node.expression))
-        walk.skip("=")
-        if node.conversion is not None:
-            walk.position += 2
-        if node.format_spec is not None:
-            walk.position += 1
-            parts.extend(_formatted_parts(walk, node.format_spec, raw=raw))
-        walk.position += 1
-        offset = walk.end()
-    return tuple(parts)
-
-
-def _concatenated_string(walk: Walk, node: Any) -> ir.Expr:
-    start = walk.start()
-    parts: list[ir.Expr] = []
-    while node.__class__.__name__ == "ConcatenatedString":
-        parts.append(lower_expression(walk, node.left))
-        node = node.right
-    parts.append(lower_expression(walk, node))
-    end = walk.end()
-    literals = [part for part in parts if isinstance(part, ir.Const)]
-    if len(literals) == len(parts):
-        if literals[0].kind == "bytes":
-            return ir.Const(start, end, "bytes", None)
-        return ir.Const(start, end, "str", "".join(str(part.value) for part in literals))
-    flat: list[ir.Expr] = []
-    for part in parts:
-        flat.extend(part.parts if isinstance(part, ir.FString) else (part,))
-    return ir.FString(start, end, tuple(flat))
 
 
 # --- displays and comprehensions -------------------------------------------------
@@ -508,53 +323,29 @@ def _comparison(walk: Walk, node: Any, start: int, left: ir.Expr) -> ir.Expr:
     return ir.Compare(start, walk.end(), left, tuple(operators), tuple(comparators))
 
 
-_LEFT_OPERANDS = Dispatch(
-    {
-        "Attribute": "value",
-        "Call": "func",
-        "Subscript": "value",
-        "BinaryOperation": "left",
-        "BooleanOperation": "left",
-        "Comparison": "left",
-    }
-)
-_CHAINS = Dispatch(
-    {
-        "Attribute": _attribute,
-        "Call": _call,
-        "Subscript": _subscript,
-        "BinaryOperation": _binary,
-        "BooleanOperation": _boolean,
-        "Comparison": _comparison,
-    }
-)
-_ATOMS = Dispatch(
-    {
-        "Name": _name,
-        "Integer": _integer,
-        "Float": _float,
-        "Imaginary": _imaginary,
-        "Ellipsis": _ellipsis,
-        "SimpleString": _simple_string,
-        "FormattedString": _formatted_string,
-        "TemplatedString": _formatted_string,
-        "ConcatenatedString": _concatenated_string,
-        "Tuple": _tuple,
-        "List": _list,
-        "Set": _set,
-        "Dict": _dict,
-        "StarredElement": _starred,
-        "ListComp": _comprehension("list", 1),
-        "SetComp": _comprehension("set", 1),
-        "GeneratorExp": _comprehension("generator", 0),
-        "DictComp": _dict_comprehension,
-        "StarredDictComp": _dict_comprehension,
-        "UnaryOperation": _unary,
-        "IfExp": _conditional,
-        "NamedExpr": _named_expression,
-        "Await": _await,
-        "Yield": _yield,
-        "Lambda": _lambda,
-    },
-    default=unknown,
-)
+CHAINS.by_name |= {
+    "Attribute": _attribute,
+    "Call": _call,
+    "Subscript": _subscript,
+    "BinaryOperation": _binary,
+    "BooleanOperation": _boolean,
+    "Comparison": _comparison,
+}
+ATOMS.by_name |= LEAVES | {
+    "Tuple": _tuple,
+    "List": _list,
+    "Set": _set,
+    "Dict": _dict,
+    "StarredElement": _starred,
+    "ListComp": _comprehension("list", 1),
+    "SetComp": _comprehension("set", 1),
+    "GeneratorExp": _comprehension("generator", 0),
+    "DictComp": _dict_comprehension,
+    "StarredDictComp": _dict_comprehension,
+    "UnaryOperation": _unary,
+    "IfExp": _conditional,
+    "NamedExpr": _named_expression,
+    "Await": _await,
+    "Yield": _yield,
+    "Lambda": _lambda,
+}

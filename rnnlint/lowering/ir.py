@@ -11,7 +11,7 @@ into the decoded source (`Source.text`), so that `text[start:end]` is its text
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TypeAlias
 
 import msgspec
 
@@ -26,76 +26,77 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
 # --- expressions -----------------------------------------------------------
 
 
-class Const(Node, tag="c"):
+class Const(Node, frozen=True, tag="c"):
     """A literal number, string, True, False, None or Ellipsis.
 
     Adjacent string literals are joined.  Bytes, complex and Ellipsis literals
-    have the value None and say so in `kind` ("bytes", "complex", "ellipsis");
+    have the value None and say so in `kind` ("bytes", "complex", "ellipsis"), and
+    so has an expression nested too deep to be worth reading ("opaque");
     otherwise `kind` is "int", "float", "str", "bool" or "none".  Integers beyond
     64 bits are lowered as floats.
     """
 
     kind: str
-    value: Union[bool, int, float, str, None]
+    value: bool | int | float | str | None
 
 
-class Name(Node, tag="n"):
+class Name(Node, frozen=True, tag="n"):
     id: str
 
 
-class Attribute(Node, tag="a"):
+class Attribute(Node, frozen=True, tag="a"):
     value: Expr
     attr: str
 
 
-class Argument(Node, tag="g"):
+class Argument(Node, frozen=True, tag="g"):
     """An argument of a call: `keyword` for `k=v`, `star` "*" or "**" for unpacking."""
 
     value: Expr
-    keyword: Union[str, None] = None
+    keyword: str | None = None
     star: str = ""
 
 
-class Call(Node, tag="C"):
+class Call(Node, frozen=True, tag="C"):
     func: Expr
     args: tuple[Argument, ...]
 
 
-class Slice(Node, tag="s"):
-    lower: Union[Expr, None]
-    upper: Union[Expr, None]
-    step: Union[Expr, None]
+class Slice(Node, frozen=True, tag="s"):
+    lower: Expr | None
+    upper: Expr | None
+    step: Expr | None
 
 
-class Subscript(Node, tag="S"):
+class Subscript(Node, frozen=True, tag="S"):
     """`value[index]`; several indices (`x[:, 0]`) are several elements."""
 
     value: Expr
     index: tuple[Expr, ...]
 
 
-class Sequence(Node, tag="q"):
+class Sequence(Node, frozen=True, tag="q"):
     """A tuple, list or set display; `kind` is "tuple", "list" or "set"."""
 
     kind: str
     elements: tuple[Expr, ...]
 
 
-class Dict(Node, tag="d"):
+class Dict(Node, frozen=True, tag="d"):
     """A dict display; a key of None stands for `**value`."""
 
-    keys: tuple[Union[Expr, None], ...]
+    keys: tuple[Expr | None, ...]
     values: tuple[Expr, ...]
 
 
-class Unary(Node, tag="u"):
+class Unary(Node, frozen=True, tag="u"):
     """`op` is "-", "+", "~" or "not"."""
 
     op: str
     operand: Expr
 
 
-class Binary(Node, tag="b"):
+class Binary(Node, frozen=True, tag="b"):
     """`op` as written: "+", "@", "//", "<<", ..."""
 
     op: str
@@ -103,14 +104,14 @@ class Binary(Node, tag="b"):
     right: Expr
 
 
-class BoolOp(Node, tag="B"):
+class BoolOp(Node, frozen=True, tag="B"):
     """`op` is "and" or "or"; chains of one operator are flat."""
 
     op: str
     values: tuple[Expr, ...]
 
 
-class Compare(Node, tag="m"):
+class Compare(Node, frozen=True, tag="m"):
     """`left ops[0] comparators[0] ...`; ops as written ("==", "not in", "is not")."""
 
     left: Expr
@@ -118,13 +119,13 @@ class Compare(Node, tag="m"):
     comparators: tuple[Expr, ...]
 
 
-class IfExp(Node, tag="i"):
+class IfExp(Node, frozen=True, tag="i"):
     test: Expr
     body: Expr
     orelse: Expr
 
 
-class Generator(Node, tag="e"):
+class Generator(Node, frozen=True, tag="e"):
     """One `for target in iter if ... if ...` of a comprehension."""
 
     target: Expr
@@ -132,52 +133,52 @@ class Generator(Node, tag="e"):
     ifs: tuple[Expr, ...]
 
 
-class Comprehension(Node, tag="o"):
+class Comprehension(Node, frozen=True, tag="o"):
     """`kind` is "list", "set", "dict" or "generator"; `key` only for a dict."""
 
     kind: str
-    key: Union[Expr, None]
+    key: Expr | None
     element: Expr
     generators: tuple[Generator, ...]
 
 
-class Starred(Node, tag="*"):
+class Starred(Node, frozen=True, tag="*"):
     value: Expr
 
 
-class Await(Node, tag="w"):
+class Await(Node, frozen=True, tag="w"):
     value: Expr
 
 
-class Yield(Node, tag="y"):
+class Yield(Node, frozen=True, tag="y"):
     """`yield value`; `is_from` for `yield from value`."""
 
-    value: Union[Expr, None]
+    value: Expr | None
     is_from: bool = False
 
 
-class FString(Node, tag="f"):
+class FString(Node, frozen=True, tag="f"):
     """An f-string (or t-string): literal parts are Const, the rest expressions."""
 
     parts: tuple[Expr, ...]
 
 
-class NamedExpr(Node, tag="="):
+class NamedExpr(Node, frozen=True, tag="="):
     target: Expr
     value: Expr
 
 
-class Parameter(Node, tag="p"):
+class Parameter(Node, frozen=True, tag="p"):
     """A parameter; `kind` is "positional" (also keyword), "positional-only",
     "keyword-only", "*" or "**"."""
 
     name: str
     kind: str
-    annotation: Union[Expr, None] = None
-    default: Union[Expr, None] = None
+    annotation: Expr | None = None
+    default: Expr | None = None
 
 
-class Lambda(Node, tag="l"):
+class Lambda(Node, frozen=True, tag="l"):
     params: tuple[Parameter, ...]
     body: Expr
 
@@ -185,20 +186,20 @@ class Lambda(Node, tag="l"):
 # --- statements ------------------------------------------------------------
 
 
-class ExprStmt(Node, tag="X"):
+class ExprStmt(Node, frozen=True, tag="X"):
     value: Expr
 
 
-class Assign(Node, tag="A"):
+class Assign(Node, frozen=True, tag="A"):
     """`targets[0] = targets[1] = value`; an annotated assignment has `annotation`,
     and `value` None when it only declares."""
 
     targets: tuple[Expr, ...]
-    value: Union[Expr, None]
-    annotation: Union[Expr, None] = None
+    value: Expr | None
+    annotation: Expr | None = None
 
 
-class AugAssign(Node, tag="U"):
+class AugAssign(Node, frozen=True, tag="U"):
     """`target op= value`, with `op` "+", "*", ..."""
 
     target: Expr
@@ -206,93 +207,93 @@ class AugAssign(Node, tag="U"):
     value: Expr
 
 
-class Return(Node, tag="R"):
-    value: Union[Expr, None]
+class Return(Node, frozen=True, tag="R"):
+    value: Expr | None
 
 
-class Raise(Node, tag="Z"):
-    value: Union[Expr, None]
+class Raise(Node, frozen=True, tag="Z"):
+    value: Expr | None
 
 
-class Assert(Node, tag="T"):
+class Assert(Node, frozen=True, tag="T"):
     test: Expr
 
 
-class Delete(Node, tag="D"):
+class Delete(Node, frozen=True, tag="D"):
     targets: tuple[Expr, ...]
 
 
-class Scope(Node, tag="G"):
+class Scope(Node, frozen=True, tag="G"):
     """`global` or `nonlocal` names; `kind` says which."""
 
     kind: str
     names: tuple[str, ...]
 
 
-class Jump(Node, tag="J"):
+class Jump(Node, frozen=True, tag="J"):
     """`kind` is "break", "continue" or "pass"."""
 
     kind: str
 
 
-class If(Node, tag="I"):
+class If(Node, frozen=True, tag="I"):
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
 
 
-class For(Node, tag="F"):
+class For(Node, frozen=True, tag="F"):
     target: Expr
     iter: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
 
 
-class While(Node, tag="W"):
+class While(Node, frozen=True, tag="W"):
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
 
 
-class WithItem(Node, tag="t"):
+class WithItem(Node, frozen=True, tag="t"):
     context: Expr
-    target: Union[Expr, None]
+    target: Expr | None
 
 
-class With(Node, tag="H"):
+class With(Node, frozen=True, tag="H"):
     items: tuple[WithItem, ...]
     body: tuple[Stmt, ...]
 
 
-class Handler(Node, tag="h"):
-    exception: Union[Expr, None]
-    name: Union[str, None]
+class Handler(Node, frozen=True, tag="h"):
+    exception: Expr | None
+    name: str | None
     body: tuple[Stmt, ...]
 
 
-class Try(Node, tag="Y"):
+class Try(Node, frozen=True, tag="Y"):
     body: tuple[Stmt, ...]
     handlers: tuple[Handler, ...]
     orelse: tuple[Stmt, ...]
     final: tuple[Stmt, ...]
 
 
-class Case(Node, tag="k"):
+class Case(Node, frozen=True, tag="k"):
     """A `case` block: `names` are those its pattern binds; `literal` is the value
     of a pattern that is a single literal or dotted name, else None."""
 
-    literal: Union[Expr, None]
+    literal: Expr | None
     names: tuple[str, ...]
-    guard: Union[Expr, None]
+    guard: Expr | None
     body: tuple[Stmt, ...]
 
 
-class Match(Node, tag="M"):
+class Match(Node, frozen=True, tag="M"):
     subject: Expr
     cases: tuple[Case, ...]
 
 
-class FunctionDef(Node, tag="N"):
+class FunctionDef(Node, frozen=True, tag="N"):
     """`start` and `end` cover the name alone.  `mentions` holds every identifier
     that the function's body reads, as a name or an attribute, sorted."""
 
@@ -300,12 +301,12 @@ class FunctionDef(Node, tag="N"):
     params: tuple[Parameter, ...]
     body: tuple[Stmt, ...]
     decorators: tuple[Expr, ...]
-    returns: Union[Expr, None]
+    returns: Expr | None
     is_generator: bool
     mentions: tuple[str, ...]
 
 
-class ClassDef(Node, tag="K"):
+class ClassDef(Node, frozen=True, tag="K"):
     """`start` and `end` cover the name alone."""
 
     name: str
@@ -314,16 +315,16 @@ class ClassDef(Node, tag="K"):
     decorators: tuple[Expr, ...]
 
 
-class Alias(Node, tag="L"):
+class Alias(Node, frozen=True, tag="L"):
     name: str
-    asname: Union[str, None]
+    asname: str | None
 
 
-class Import(Node, tag="P"):
+class Import(Node, frozen=True, tag="P"):
     names: tuple[Alias, ...]
 
 
-class ImportFrom(Node, tag="Q"):
+class ImportFrom(Node, frozen=True, tag="Q"):
     """`from {'.' * level}{module} import names`; a star import has one Alias "*"."""
 
     module: str
@@ -331,15 +332,16 @@ class ImportFrom(Node, tag="Q"):
     names: tuple[Alias, ...]
 
 
-Expr = Union[
-    Const, Name, Attribute, Call, Slice, Subscript, Sequence, Dict, Unary, Binary, BoolOp,
-    Compare, IfExp, Comprehension, Starred, Await, Yield, FString, NamedExpr, Lambda,
-]  # fmt: skip
+Expr: TypeAlias = (
+    Const | Name | Attribute | Call | Slice | Subscript | Sequence | Dict | Unary | Binary
+    | BoolOp | Compare | IfExp | Comprehension | Starred | Await | Yield | FString | NamedExpr
+    | Lambda
+)  # fmt: skip
 
-Stmt = Union[
-    ExprStmt, Assign, AugAssign, Return, Raise, Assert, Delete, Scope, Jump, If, For, While,
-    With, Try, Match, FunctionDef, ClassDef, Import, ImportFrom,
-]  # fmt: skip
+Stmt: TypeAlias = (
+    ExprStmt | Assign | AugAssign | Return | Raise | Assert | Delete | Scope | Jump | If | For
+    | While | With | Try | Match | FunctionDef | ClassDef | Import | ImportFrom
+)  # fmt: skip
 
 
 class FileIR(msgspec.Struct, frozen=True, array_like=True, gc=False):

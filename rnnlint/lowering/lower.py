@@ -9,9 +9,9 @@ import gc
 import sys
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.expressions import CannotLower, Walk
 from rnnlint.lowering.problems import describe_failure, problem_at
 from rnnlint.lowering.statements import lower_module
+from rnnlint.lowering.walk import CannotLowerError, Walk
 
 RECURSION_LIMIT = 50_000
 """Room for whatever nesting the native parser survives."""
@@ -48,7 +48,7 @@ def _walk(text: str, module: object) -> ir.FileIR | ir.SyntaxProblem:
     walk = Walk(text)
     try:
         representation = lower_module(walk, module)
-    except CannotLower as error:
+    except CannotLowerError as error:
         return problem_at(text, walk.start(), str(error))
     except IndexError:
         walk.position = -1

@@ -20,20 +20,23 @@ MAX_PATTERN_DEPTH = 6
 def is_tame(text: str) -> bool:
     """Whether nothing in a text is nested so deep that parsing it might crash."""
     try:
-        tokens = Tokens(text)
-    except RecursionError:
+        return _is_shallow(text, Tokens(text))
+    except RecursionError:  # formatted strings within formatted strings
         return False
+
+
+def _is_shallow(text: str, tokens: Tokens) -> bool:
     pending = [0]  # tokens since the last comma, for each open bracket
     total = clauses = elifs = previous = 0
     max_depth = MAX_PENDING
     for start, end in zip(tokens.starts, tokens.ends, strict=True):
         if len(pending) == 1 and start != previous:
-            gap = text[previous:start]
-            if "\\" not in gap and ("\n" in gap or "\r" in gap):
-                if len(gap) - max(gap.rfind("\n"), gap.rfind("\r")) > MAX_INDENTATION:
-                    return False
+            indentation = _indentation(text[previous:start])
+            if indentation > MAX_INDENTATION:
+                return False
+            if indentation >= 0:
                 pending[0] = total = clauses = 0
-                max_depth = MAX_PATTERN_DEPTH if text.startswith("case", start) else MAX_PENDING
+                max_depth = MAX_PATTERN_DEPTH if text[start:end] == "case" else MAX_PENDING
         previous = end
         first = text[start]
         if first == ",":
@@ -58,3 +61,10 @@ def is_tame(text: str) -> bool:
         if total + clauses > MAX_PENDING or elifs > MAX_ELIFS:
             return False
     return True
+
+
+def _indentation(gap: str) -> int:
+    """How far the line is indented that begins between two tokens; -1 if none does."""
+    if "\\" in gap or ("\n" not in gap and "\r" not in gap):
+        return -1
+    return len(gap) - max(gap.rfind("\n"), gap.rfind("\r")) - 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.expressions import Walk, lower_expression
+from rnnlint.lowering.walk import Walk, lower_expression
 
 
 def lower_cases(
@@ -42,36 +42,26 @@ def _pattern(walk: Walk, node: Any) -> tuple[tuple[str, ...], ir.Expr | None]:
 
 
 def _collect(walk: Walk, node: Any, names: list[str]) -> None:
-    """Append the names that a pattern binds, and note those that it reads."""
+    """Append the names that a pattern or a part of one binds, and note those that it reads."""
     kind = node.__class__.__name__
-    if kind == "MatchAs":
-        if node.pattern is not None:
-            _collect(walk, node.pattern, names)
-        if node.name is not None:
-            names.append(node.name.value)
-    elif kind in ("MatchValue", "MatchSingleton"):
+    if kind in ("MatchValue", "MatchSingleton"):
         _mention(walk, node.value)
-    elif kind == "MatchStar":
-        if node.name is not None:
-            names.append(node.name.value)
-    elif kind == "MatchMapping":
-        for element in node.elements:
-            _mention(walk, element.key)
-            _collect(walk, element.pattern, names)
-        if node.rest is not None:
-            names.append(node.rest.value)
-    elif kind == "MatchClass":
+        return
+    if kind == "MatchClass":
         _mention(walk, node.cls)
-        for element in node.patterns:
-            _collect(walk, element.value, names)
-        for element in node.kwds:
-            _collect(walk, element.pattern, names)
-    elif kind == "MatchOr":
-        for element in node.patterns:
-            _collect(walk, element.pattern, names)
-    else:
-        for element in node.patterns:
-            _collect(walk, getattr(element, "value", element), names)
+    elif kind == "MatchMappingElement":
+        _mention(walk, node.key)
+    for field in ("value", "pattern"):
+        part = getattr(node, field, None)
+        if part is not None:
+            _collect(walk, part, names)
+    for field in ("patterns", "elements", "kwds"):
+        for part in getattr(node, field, ()):
+            _collect(walk, part, names)
+    for field in ("name", "rest"):
+        name = getattr(node, field, None)
+        if name is not None:
+            names.append(name.value)
 
 
 def _mention(walk: Walk, node: Any) -> None:

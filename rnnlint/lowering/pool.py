@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 from rnnlint.lowering import ir
 from rnnlint.lowering.ir import SyntaxProblem
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
 
-Lowered = Union[bytes, SyntaxProblem]
+Lowered: TypeAlias = "bytes | SyntaxProblem"
 """The encoded representation of a file (`ir.decode` reads it), or why there is none."""
 
 SMALL_BATCH = 200_000
@@ -36,6 +36,8 @@ LARGEST_FILE = 3_000_000
 """Code points; a tree takes a hundred times the memory of its text."""
 FILE_TIMEOUT = 60.0
 """Seconds that one file may take."""
+START_TIMEOUT = 60.0
+"""Seconds that a worker may take to start."""
 
 
 def lower_all(
@@ -57,18 +59,18 @@ def lower_all(
         A path and its result, every path once, in no particular order.
     """
     files = dict(texts)
-    done = 0
-    for path, result in _results(files, jobs or _available_processors(), timeout):
-        done += 1
+    results = _results(files, jobs or _available_processors(), timeout)
+    for done, (path, result) in enumerate(results, start=1):
         if progress is not None:
             progress(done, len(files))
         yield path, result
 
 
 def _available_processors() -> int:
-    if sys.platform == "linux":
+    try:
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    except AttributeError:  # not on every platform
+        return os.cpu_count() or 1
 
 
 def _results(files: dict[str, str], jobs: int, timeout: float) -> Iterator[tuple[str, Lowered]]:
@@ -102,8 +104,15 @@ def lower_encoded(text: str) -> Lowered:
     """Lower one file in this process; the parser may crash unless the text is tame."""
     from rnnlint.lowering.lower import lower
 
-    result = lower(text)
-    return result if isinstance(result, SyntaxProblem) else ir.encode(result)
+    try:
+        result = lower(text)
+        return result if isinstance(result, SyntaxProblem) else ir.encode(result)
+    except Exception as error:
+        # No file may stop a run, not even by a fault of ours.
+        return SyntaxProblem(
+            f"rnnlint failed on this file with {type(error).__name__}: {error}; "
+            "please report it, and exclude the file meanwhile"
+        )
 
 
 # --- the worker's side -------------------------------------------------------------
@@ -134,7 +143,9 @@ class _Worker:
 
     def __init__(self, context: BaseContext, siblings: list[_Worker], timeout: float) -> None:
         inherited = [sibling.connection for sibling in siblings]
-        self.connection, theirs = context.Pipe()
+        pipe = context.Pipe()
+        self.connection: Connection = pipe[0]
+        theirs = pipe[1]
         self.process: BaseProcess = context.Process(  # type: ignore[attr-defined]
             target=_work,
             args=(theirs, [*inherited, self.connection] if _is_forking(context) else []),
@@ -143,7 +154,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.timeout = timeout
-        self.deadline = time.monotonic() + timeout
+        self.deadline = time.monotonic() + START_TIMEOUT
         self.paths: list[str] = []
         self.is_ready = False
 
@@ -199,10 +210,11 @@ class _Pool:
                 soonest = min(worker.deadline for worker in self.workers)
                 connections = [worker.connection for worker in self.workers]
                 ready = wait(connections, max(0.0, soonest - time.monotonic()))
+                now = time.monotonic()
                 for worker in tuple(self.workers):
                     if worker.connection in ready:
                         yield from self._answer(worker)
-                    elif time.monotonic() > worker.deadline:
+                    elif now > worker.deadline:
                         yield from self._give_up(worker)
         finally:
             for worker in self.workers:
@@ -256,13 +268,7 @@ class _Pool:
             return
         path, *rest = worker.paths
         self.waiting.extend(reversed(rest))
-        yield (
-            path,
-            SyntaxProblem(
-                f"the parser crashed on this file (exit code {code}): nested too deeply; "
-                "simplify its longest expression or exclude the file"
-            ),
-        )
+        yield path, _death(code)
 
     def _give_up(self, worker: _Worker) -> Iterator[tuple[str, Lowered]]:
         """End a worker that takes too long, and go on without the file it was at."""
@@ -270,17 +276,28 @@ class _Pool:
         worker.end()
         if not worker.is_ready:
             raise RuntimeError(
-                f"a process that parses did not start within {self.timeout:g} seconds"
+                f"a process that parses did not start within {START_TIMEOUT:g} seconds; "
+                "check the load of the machine"
             )
         path, *rest = worker.paths
         self.waiting.extend(reversed(rest))
-        yield (
-            path,
-            SyntaxProblem(
-                f"parsing this file took more than {self.timeout:g} seconds; "
-                "simplify its longest expression or exclude the file"
-            ),
+        message = (
+            f"parsing this file took more than {self.timeout:g} seconds; "
+            "simplify its longest expression or exclude the file"
         )
+        yield path, SyntaxProblem(message)
+
+
+def _death(exit_code: int | None) -> SyntaxProblem:
+    if sys.platform != "win32" and exit_code == -signal.SIGKILL:
+        return SyntaxProblem(
+            "the process that parsed this file was killed, probably for want of memory; "
+            "split the file or exclude it"
+        )
+    return SyntaxProblem(
+        f"the parser crashed on this file (exit code {exit_code}): nested too deeply; "
+        "simplify its longest expression or exclude the file"
+    )
 
 
 def _context() -> BaseContext:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.expressions import (
-    CannotLower,
+from rnnlint.lowering.expressions import lower_arguments, lower_parameters, lower_target
+from rnnlint.lowering.patterns import lower_cases
+from rnnlint.lowering.walk import (
+    CannotLowerError,
     Dispatch,
     Walk,
-    lower_arguments,
     lower_expression,
     lower_optional,
-    lower_parameters,
-    lower_target,
     unknown,
 )
-from rnnlint.lowering.patterns import lower_cases
-
 
 MAX_BLOCKS = 100
 """Python itself refuses more levels of indentation."""
@@ -59,7 +56,9 @@ def _block(walk: Walk, block: Any) -> tuple[ir.Stmt, ...]:
         return tuple(result)
     walk.blocks += 1
     if walk.blocks > MAX_BLOCKS:
-        raise CannotLower(f"more than {MAX_BLOCKS} levels of indentation, which Python refuses")
+        raise CannotLowerError(
+            f"more than {MAX_BLOCKS} levels of indentation, which Python refuses"
+        )
     body = _statements(walk, block.body)
     walk.blocks -= 1
     return body
@@ -143,9 +142,7 @@ def _delete(walk: Walk, node: Any) -> ir.Stmt:
     start = walk.start()
     walk.position += 1
     target = lower_expression(walk, node.target)
-    targets = (target,)
-    if isinstance(target, ir.Sequence):
-        targets = target.elements
+    targets = target.elements if isinstance(target, ir.Sequence) else (target,)
     return ir.Delete(start, walk.end(), targets)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -239,20 +241,15 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
-    import sys
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        return tomllib.loads(data.decode())
+        parsed: dict[str, Any] = toml.loads(data.decode())
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{where}: line {row} is not UTF-8; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{where}: this is not valid TOML: {error}") from error
+    return parsed
 
 
 def _shown(path: Path) -> str:

@@ -47,6 +47,11 @@ class ImportGraph:
                 folders.add(folder)
                 folder = posixpath.dirname(folder)
         self._folders = frozenset(folders)
+        # Most imports lead out of the project: their first name tells at once.
+        self._top_names = frozenset(
+            {posixpath.basename(path)[: -len(".py")] for path in self._files}
+            | {posixpath.basename(folder) for folder in folders}
+        )
         self._roots = self._source_roots()
         self._known: dict[tuple[str, str, int], tuple[str, ...]] = {}
         self._bases_known: dict[str, tuple[str, ...]] = {}
@@ -62,7 +67,7 @@ class ImportGraph:
         The answer is the path of a module, of a package's `__init__.py`, or of the folder of a
         namespace package with a slash at its end.  Of several candidates the nearest to the
         importer wins: its own folder, the folders above it, then the other source roots.
-        A file never imports itself.
+        An absolute import never leads a file to itself.
         """
         folder = posixpath.dirname(importer)
         key = (folder, module, level)
@@ -79,7 +84,7 @@ class ImportGraph:
         if level:
             base = _ancestor(folder, level - 1)
             bases: tuple[str, ...] = () if base is None else (base,)
-        elif not module or parts.split("/", 1)[0] not in self._top_names():
+        elif not module or parts.split("/", 1)[0] not in self._top_names:
             return []
         else:
             bases = self._bases(folder)
@@ -96,15 +101,6 @@ class ImportGraph:
                 namespaces.append(stem + "/" if stem else "./")
         # As in Python, a namespace package is what remains when nothing better was found.
         return regular + namespaces
-
-    def _top_names(self) -> frozenset[str]:
-        """Every name that some folder of the project could offer as a top-level module."""
-        names = getattr(self, "_names", None)
-        if names is None:
-            names = {posixpath.basename(path)[: -len(".py")] for path in self._files}
-            names.update(posixpath.basename(folder) for folder in self._folders)
-            self._names = frozenset(names)
-        return self._names
 
     def _bases(self, folder: str) -> tuple[str, ...]:
         bases = self._bases_known.get(folder)
@@ -150,7 +146,7 @@ def _ancestor(folder: str, steps: int) -> str | None:
 def _shared(first: str, second: str) -> int:
     """How many leading folders two paths share."""
     count = 0
-    for one, other in zip(first.split("/"), second.split("/")):
+    for one, other in zip(first.split("/"), second.split("/"), strict=False):
         if one != other or not one:
             break
         count += 1
@@ -161,7 +157,9 @@ def _shared(first: str, second: str) -> int:
 
 _WORD = re.compile(rb"import\b")
 # What may stand before the word in its line: nothing, or the start of a one-line block.
-_FROM = re.compile(rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?from[ \t]*(\.[. \t]*|[ \t])[ \t]*([\w.]*)[ \t\\\r\n]*$")
+_FROM = re.compile(
+    rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?from[ \t]*(\.[. \t]*|[ \t])[ \t]*([\w.]*)[ \t\\\r\n]*$"
+)
 _PLAIN = re.compile(rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?$")
 _NAMES = re.compile(rb"[ \t]*(?:\\\r?\n[ \t]*)*(?:\(([^)]*)\)|((?:\\\r?\n|[^\n\r;#\\])*))")
 _COMMENT = re.compile(rb"#[^\r\n]*")

@@ -7,6 +7,7 @@ of the same length, so that every offset in the program is one in the cells as w
 from __future__ import annotations
 
 import re
+
 import msgspec
 
 PYTHON_CELL_MAGICS = frozenset({"capture", "debug", "prun", "python", "python3", "time", "timeit"})
@@ -17,9 +18,7 @@ class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A code cell and the stretch of the program that it fills."""
 
     number: int
-    """Counted from 1 over all code cells, those without Python included."""
-    index: int
-    """Its place in the notebook's list of cells, from 0."""
+    """Its place in the notebook's list of cells, from 0, as nbformat counts."""
     start: int
     end: int
 
@@ -59,7 +58,7 @@ def notebook_program(data: bytes) -> tuple[str, tuple[Cell, ...]]:
             continue
         text = raw.source if isinstance(raw.source, str) else "".join(raw.source)
         text = mask_magics(text)
-        cells.append(Cell(len(cells) + 1, index, position, position + len(text)))
+        cells.append(Cell(index, position, position + len(text)))
         parts.append(text)
         position += len(text) + 1
     return "\n".join(parts), tuple(cells)

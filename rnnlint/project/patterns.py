@@ -131,5 +131,5 @@ def _expressions(line: str) -> list[tuple[bool, str]]:
     return [
         (pattern.include, re.sub(r"\(\?P<\w+>", "(?:", f"(?:{pattern.regex.pattern})"))
         for pattern in patterns
-        if pattern.include is not None
+        if pattern.include is not None and pattern.regex is not None
     ]

@@ -27,7 +27,7 @@ class Source(msgspec.Struct, frozen=True):
     path: str
     """Relative to the project root, with forward slashes."""
     text: str
-    """Decoded, without the byte order mark, line ends as in the file; of a notebook, the program."""
+    """Without the byte order mark, line ends as in the file; of a notebook, its program."""
     encoding: str
     bom: bool
     digest: str
@@ -109,7 +109,7 @@ def _notebook_source(path: str, data: bytes) -> Source | Notice:
 
 
 def _too_large(path: str, size: int, limit: int) -> Notice:
-    message = f"skipped: {size:,} bytes are more than max-file-size = {limit:,}; raise it to read on"
+    message = f"skipped: {size:,} bytes, above max-file-size = {limit:,}; raise it to read this"
     return Notice(path, message)
 
 
@@ -125,7 +125,9 @@ class LineIndex:
         self._starts = [0, *(end.end() for end in _LINE_END.finditer(source.text))]
         cells = source.cells or ()
         self._cell_starts = [cell.start for cell in cells]
-        self._cell_rows = [bisect_right(self._starts, cell.start) - 1 for cell in cells]
+        self._cell_rows = {
+            cell.number: bisect_right(self._starts, cell.start) - 1 for cell in cells
+        }
 
     def locate(self, offset: int) -> tuple[int | None, Location]:
         """The cell (None outside notebooks) and the place in it of a code point offset."""
@@ -135,7 +137,7 @@ class LineIndex:
             return None, Location(line + 1, column)
         position = max(bisect_right(self._cell_starts, offset) - 1, 0)
         cell = self._source.cells[position]
-        return cell.number, Location(line - self._cell_rows[position] + 1, column)
+        return cell.number, Location(line - self._cell_rows[cell.number] + 1, column)
 
     def span(self, start: int, end: int) -> Span:
         """The stretch from `start` to just before `end`."""
@@ -158,13 +160,18 @@ class LineIndex:
 
     def row_count(self, cell: int | None = None) -> int:
         """How many rows the file, or one cell of it, has."""
-        if cell is None or cell >= len(self._cell_rows):
-            first = 0 if cell is None else self._cell_rows[cell - 1]
-            return len(self._starts) - first
-        return self._cell_rows[cell] - self._cell_rows[cell - 1]
+        if cell is None:
+            return len(self._starts)
+        first = self._cell_rows[cell]
+        later = [row for row in self._cell_rows.values() if row > first]
+        return min(later, default=len(self._starts)) - first
+
+    def row_of(self, location: Location, cell: int | None = None) -> int:
+        """The row of a place counted over the whole text, from 1."""
+        return self._line(location.row, cell) + 1
 
     def _line(self, row: int, cell: int | None) -> int:
-        return row - 1 + (0 if cell is None else self._cell_rows[cell - 1])
+        return row - 1 + (0 if cell is None else self._cell_rows[cell])
 
 
 def locate(source: Source, start: int, end: int) -> Span:

@@ -80,13 +80,13 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return symbolic
     if op == "+" and _is_sequence(left) and _is_sequence(right):
         return _concatenated(run, left, right)
+    if isinstance(left, values.Parameter) or isinstance(right, values.Parameter):
+        # Still the parameter's own content: `mask * weight`.
+        return left if isinstance(left, values.Parameter) else right
     if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
         return tensors.combined(op, left, right)
     if isinstance(left, values.ListObject) and op == "*":
         return values.ListObject(None, iteration.element(run, left))
-    if isinstance(left, values.Parameter) or isinstance(right, values.Parameter):
-        # Still the parameter's own content: `mask * weight`.
-        return left if isinstance(left, values.Parameter) else right
     if isinstance(left, values.Parameters) or isinstance(right, values.Parameters):
         both = [v for v in (left, right) if isinstance(v, values.Parameters)]
         return values.Parameters(tuple(m for v in both for m in v.modules))

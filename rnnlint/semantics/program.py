@@ -261,9 +261,12 @@ class Program:
         inside = call.context.stack[self._run.loop_depths.get(number, 0) :]
         return next((place for place in inside if place in call.passed), call.place)
 
-    def call_path(self, event: events.Event) -> list[Step]:
-        """The calls that lead to an event, outermost first."""
-        return [Step(place, "is called from here") for place in event.context.stack]
+    def call_path(self, event: events.Event, words: str = "the batch enters here") -> list[Step]:
+        """The calls that lead to an event from the loop over the batches, outermost first."""
+        stack = event.context.stack
+        numbers = [number for _, number, _ in event.loops]
+        inside = min((self._run.loop_depths.get(n, 0) for n in numbers), default=len(stack) - 1)
+        return [Step(place, words) for place in stack[max(inside, 0) :]]
 
 
 def _is_step(event: events.Event) -> bool:

@@ -1,0 +1,351 @@
+"""The part of the way that a run with nothing new can spare: from files to findings.
+
+Sift, read, lower, run the program abstractly, let the rules judge, and take out what
+comments in the code silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rnnlint import registry, selection, suppression
+from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
+from rnnlint.engine import Findings, Progress
+from rnnlint.lowering import ir
+from rnnlint.project.cache import Blobs, Cache
+from rnnlint.project.config import Settings
+from rnnlint.project.discovery import ProjectFile
+from rnnlint.project.imports import ImportGraph
+from rnnlint.project.patterns import per_file_ignores
+from rnnlint.project.sift import FileRecord, sift
+from rnnlint.project.source import (
+    LineIndex,
+    Source,
+    read_bytes,
+    source_from_bytes,
+)
+
+RECORDS = "records"
+UNPARSABLE = ("RNN001", "unparsable-file")
+MAX_BROKEN_CELLS = 5
+"""Cells of one notebook that are left out because they are no Python."""
+
+
+def analyse_project(
+    *,
+    root: Path,
+    settings: Settings,
+    nested: Mapping[str, Settings],
+    files: Mapping[str, ProjectFile],
+    overlay: Mapping[str, bytes],
+    cache: Cache,
+    ignore_suppressions: bool = False,
+    progress: Progress | None = None,
+) -> Findings:
+    """Analyse a whole project.
+
+    Args:
+        root: the project's folder.
+        settings: the settings at the root.
+        nested: those of folders with their own, by folder with a slash.
+        files: the project's files by path.
+        overlay: contents that replace what is on disk.
+        cache: where to find and keep facts and representations.
+        ignore_suppressions: whether to report what comments silence, too.
+        progress: called as files are lowered.
+    """
+    reader = _Reader(root, settings, overlay)
+    graph = ImportGraph(files)
+    sources = reader.sources(_sifted(reader, files, overlay, cache))
+    lowered, problems = _lower(sources, cache, progress)
+    indexes = _Indexes(sources)
+    found = [_unparsable(sources[path], problem, indexes) for path, problem in problems]
+    infos = registry.available(settings.plugins)
+    scope = _Scope(root, settings, nested, infos)
+    if lowered:
+        found += _judge(lowered, graph, indexes, scope)
+    kept = _selected(_distinct(found), sources, indexes, scope, ignore_suppressions)
+    ranked = sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
+    return Findings(
+        diagnostics=tuple(ranked),
+        notices=tuple(reader.notices.values()),
+        excerpts=_excerpts(ranked, indexes),
+        lowered=tuple(sorted(sources)),
+    )
+
+
+class _Reader:
+    """Reads the files of a project, each at most twice."""
+
+    def __init__(self, root: Path, settings: Settings, overlay: Mapping[str, bytes]) -> None:
+        self._root = root
+        self._limit = settings.max_file_size
+        self._overlay = overlay
+        self.notices: dict[str, Notice] = {}
+
+    def read(self, path: str) -> bytes | Notice:
+        """The bytes of a file, or why there are none."""
+        if path in self._overlay:
+            return self._overlay[path]
+        return read_bytes(self._root, path, self._limit)
+
+    def sources(self, paths: Sequence[str]) -> dict[str, Source]:
+        """The texts of files; what cannot be read or decoded becomes a notice."""
+        found: dict[str, Source] = {}
+        for path in paths:
+            data = self.read(path)
+            source = data if isinstance(data, Notice) else source_from_bytes(path, data)
+            if isinstance(source, Notice):
+                self.notices[path] = source
+            else:
+                found[path] = source
+        return found
+
+
+def _sifted(
+    reader: _Reader, files: Mapping[str, ProjectFile], overlay: Mapping[str, bytes], cache: Cache
+) -> tuple[str, ...]:
+    """The files to parse, with the help of what the last run noted of each."""
+    stored = cache.load(RECORDS)
+    known: dict[str, FileRecord] = {}
+    if stored is not None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            known = msgspec.msgpack.decode(stored, type=dict[str, FileRecord])
+    fresh = {path: record for path, record in known.items() if path not in overlay}
+    result = sift(sorted(files.values()), reader.read, fresh)
+    reader.notices.update((notice.path, notice) for notice in result.notices)
+    if not overlay and result.records != known:
+        cache.store(RECORDS, msgspec.msgpack.encode(result.records))
+    return result.selected
+
+
+# --- lowering --------------------------------------------------------------
+
+
+def _lower(
+    sources: dict[str, Source], cache: Cache, progress: Progress | None
+) -> tuple[dict[str, ir.FileIR], list[tuple[str, ir.SyntaxProblem]]]:
+    """The representation of each source, from the cache where it is known."""
+    blobs = Blobs(cache, "representations")
+    lowered: dict[str, ir.FileIR] = {}
+    missing: dict[str, str] = {}
+    for path, source in sources.items():
+        stored = blobs.get(source.digest)
+        known = None if stored is None else _decoded(stored)
+        if known is None:
+            missing[path] = source.text
+        else:
+            lowered[path] = known
+    problems: list[tuple[str, ir.SyntaxProblem]] = []
+    for attempt in range(MAX_BROKEN_CELLS + 1):
+        broken: dict[str, str] = {}
+        for path, result in _lowered(missing, progress):
+            if isinstance(result, ir.SyntaxProblem):
+                problems.append((path, result))
+                remaining = _without_cell(sources[path], missing[path], result)
+                if remaining is not None and attempt < MAX_BROKEN_CELLS:
+                    broken[path] = remaining
+                continue
+            decoded = _decoded(result)
+            if decoded is None:
+                problems.append((path, ir.SyntaxProblem("is nested too deeply to be analysed")))
+                continue
+            lowered[path] = decoded
+            if missing[path] == sources[path].text:
+                blobs.put(sources[path].digest, result)
+        missing = broken
+        if not missing:
+            break
+    blobs.save()
+    return lowered, problems
+
+
+def _lowered(
+    texts: Mapping[str, str], progress: Progress | None
+) -> Sequence[tuple[str, bytes | ir.SyntaxProblem]]:
+    if not texts:
+        return ()
+    from rnnlint.lowering import pool
+
+    told: Callable[[int, int], None] | None = None
+    if progress is not None:
+        report = progress
+
+        def told(done: int, total: int) -> None:
+            report("Reading", done, total)
+
+    return list(pool.lower_all(texts, progress=told))
+
+
+def _decoded(stored: bytes) -> ir.FileIR | None:
+    try:
+        return ir.decode(stored)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _without_cell(source: Source, text: str, problem: ir.SyntaxProblem) -> str | None:
+    """A notebook's text with the cell that does not parse blanked, None for other files."""
+    if source.cells is None or problem.row < 1:
+        return None
+    offset = _offset_of(text, problem)
+    for cell in source.cells:
+        if cell.start <= offset <= cell.end and text[cell.start : cell.end].strip():
+            blank = "".join(c if c in "\r\n" else " " for c in text[cell.start : cell.end])
+            return text[: cell.start] + blank + text[cell.end :]
+    return None
+
+
+def _offset_of(text: str, problem: ir.SyntaxProblem) -> int:
+    """Where in a text a problem lies."""
+    starts = LineIndex(Source("", text, "utf-8", False, ""))
+    row = min(problem.row, starts.row_count())
+    offset = starts.offset(Location(max(row, 1), max(problem.column, 1)))
+    return min(offset, len(text))
+
+
+def _unparsable(source: Source, problem: ir.SyntaxProblem, indexes: _Indexes) -> Diagnostic:
+    offset = _offset_of(source.text, problem)
+    code, name = UNPARSABLE
+    return Diagnostic(
+        code=code,
+        name=name,
+        level=Level.ERROR,
+        message=f"this file cannot be parsed, so it was not analysed: {problem.message}",
+        span=indexes.span(source.path, offset, min(offset + 1, len(source.text))),
+        help="mend the syntax, or exclude the file in the settings",
+    )
+
+
+# --- judging ---------------------------------------------------------------
+
+
+class _Indexes:
+    """Line indexes of the sources, made when a place in them is asked for."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+        self._made: dict[str, LineIndex] = {}
+
+    def of(self, path: str) -> LineIndex:
+        if path not in self._made:
+            self._made[path] = LineIndex(self._sources[path])
+        return self._made[path]
+
+    def span(self, path: str, start: int, end: int) -> Span:
+        return self.of(path).span(start, end)
+
+
+def _judge(
+    lowered: Mapping[str, ir.FileIR], graph: ImportGraph, indexes: _Indexes, scope: _Scope
+) -> list[Diagnostic]:
+    from rnnlint.semantics.program import analyse
+
+    program = analyse(
+        lowered, graph.resolve, lambda place: indexes.span(place.path, place.start, place.end)
+    )
+    found: list[Diagnostic] = []
+    wanted = scope.wanted
+    for rule in registry.rules(info for info in scope.infos if info.code in wanted):
+        found.extend(rule.check(program))
+    return found
+
+
+class _Scope:
+    """Which rules hold for which file."""
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        nested: Mapping[str, Settings],
+        infos: Sequence[registry.RuleInfo],
+    ) -> None:
+        self.infos = infos
+        self._root = root
+        self._by_folder = {"": settings, **nested}
+        self._selected = {
+            folder: selection.select(
+                infos, chosen=own.select, also=own.extend_select, ignored=own.ignore
+            )
+            for folder, own in self._by_folder.items()
+        }
+        self._ignored = {
+            folder: per_file_ignores(
+                selection.expanded(own.per_file_ignores, infos), Path(own.directory), root
+            )
+            for folder, own in self._by_folder.items()
+        }
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The codes that are selected anywhere."""
+        return frozenset().union(*self._selected.values())
+
+    def codes(self, path: str) -> frozenset[str]:
+        """The codes that are selected for a file."""
+        folder = max((f for f in self._by_folder if path.startswith(f)), key=len)
+        return self._selected[folder] - self._ignored[folder](path)
+
+
+def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """One diagnostic for each code and place: the most severe."""
+    best: dict[tuple[str, Span], Diagnostic] = {}
+    for diagnostic in found:
+        key = (diagnostic.code, diagnostic.span)
+        known = best.get(key)
+        if known is None or diagnostic.level.rank < known.level.rank:
+            best[key] = diagnostic
+    return list(best.values())
+
+
+def _selected(
+    found: Sequence[Diagnostic],
+    sources: Mapping[str, Source],
+    indexes: _Indexes,
+    scope: _Scope,
+    ignore_suppressions: bool,
+) -> list[Diagnostic]:
+    """What is selected for its file and not silenced there, and comments that silence nothing."""
+    by_path: dict[str, list[Diagnostic]] = {path: [] for path in sources}
+    for diagnostic in found:
+        by_path[diagnostic.span.path].append(diagnostic)
+    kept: list[Diagnostic] = []
+    for path, diagnostics in by_path.items():
+        codes = scope.codes(path)
+        wanted = [diagnostic for diagnostic in diagnostics if diagnostic.code in codes]
+        text = sources[path].text
+        if ignore_suppressions or not suppression.mentions_suppression(text):
+            kept += wanted
+            continue
+        index = indexes.of(path)
+        result = suppression.apply(
+            text,
+            [(index.row_of(d.span.location, d.span.cell), d) for d in wanted],
+            infos=scope.infos,
+            selected=codes,
+            locate=index.span,
+        )
+        kept += [*result.kept, *result.unused]
+    return kept
+
+
+def _excerpts(
+    diagnostics: Sequence[Diagnostic], indexes: _Indexes
+) -> dict[str, dict[int, str]]:
+    """The source lines that a report shows."""
+    from rnnlint.reporting.report import excerpt_key
+
+    excerpts: dict[str, dict[int, str]] = {}
+    for diagnostic in diagnostics:
+        for span in (diagnostic.span, *(step.span for step in diagnostic.trail)):
+            index = indexes.of(span.path)
+            rows = excerpts.setdefault(excerpt_key(span), {})
+            last = min(span.end_location.row + 1, index.row_count(span.cell))
+            for row in range(max(span.location.row - 1, 1), last + 1):
+                rows[row] = index.row_text(row, span.cell)
+    return excerpts

@@ -1,0 +1,345 @@
+"""The whole way, once: from the paths a user names to ranked diagnostics.
+
+The command line, the language server and the tests all call `check`.  When nothing
+changed since the last run, it answers from the cache and imports neither the parser nor
+a rule.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rnnlint import __version__
+from rnnlint.diagnostic import Diagnostic, Notice, Span
+from rnnlint.project.cache import Cache, digest_of
+from rnnlint.project.config import ConfigError, Settings, load_settings, settings_digest
+from rnnlint.project.discovery import (
+    Asked,
+    Discovery,
+    ProjectFile,
+    discover,
+    group_by_root,
+    project_root,
+    select_reported,
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many files are done, and of how many."""
+
+STDIN_NAME = "stdin.py"
+
+
+class UsageError(ConfigError):
+    """The request cannot be carried out; the message says why and what to do."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asks for."""
+
+    paths: tuple[str, ...] = ()
+    """As typed; none means the working directory."""
+    cwd: str
+    stdin: bytes | None = None
+    """The text of one file that replaces what is on disk."""
+    stdin_filename: str | None = None
+    config: str | None = None
+    """A settings file to use instead of the nearest."""
+    inline_config: tuple[str, ...] = ()
+    """TOML that overrides the settings file."""
+    isolated: bool = False
+    no_cache: bool = False
+    cache_dir: str | None = None
+    ignore_noqa: bool = False
+    """Report also what comments in the code silence."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How much was looked at."""
+
+    analysed: int = 0
+    """Files of the project that were looked at for the report."""
+    lowered: int = 0
+    """Of them, those in which training code was read."""
+    skipped: int = 0
+    """Files that could not be analysed; each has a notice."""
+    cached: bool = False
+    seconds: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a run found."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    """Selected, not silenced, the most severe first, then by place."""
+    notices: tuple[Notice, ...]
+    excerpts: dict[str, dict[int, str]]
+    """Source lines by file (see `reporting.report.excerpt_key`) and row."""
+    summary: Summary
+    settings: Settings
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """All there is to say of one project, whatever paths were named; kept in the cache."""
+
+    stamp: str = ""
+    """Names the state of the project that the findings are of."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    excerpts: dict[str, dict[int, str]] = {}
+    lowered: tuple[str, ...] = ()
+
+
+def check(request: Request, progress: Progress | None = None) -> Outcome:
+    """Analyse the projects that the request's paths lie in, and report on those paths.
+
+    Raises:
+        ConfigError: the settings cannot be used.
+        UsageError: the request contradicts itself.
+    """
+    begun = time.perf_counter()
+    cwd = Path(request.cwd)
+    groups, notices = _groups(request, cwd)
+    outcomes = [
+        _check_project(request, root, paths, cwd, progress) for root, paths in groups.items()
+    ]
+    if not outcomes:
+        settings = _settings(request, cwd)
+        return Outcome((), tuple(notices), {}, Summary(skipped=len(notices)), settings)
+    return _merged(outcomes, notices, time.perf_counter() - begun)
+
+
+def show_settings(request: Request) -> Settings:
+    """The settings that hold for the first path of a request."""
+    cwd = Path(request.cwd)
+    groups, _ = _groups(request, cwd)
+    return _settings(request, next(iter(groups), cwd))
+
+
+def show_files(request: Request) -> tuple[str, ...]:
+    """The files that a request would report on, relative to the working directory."""
+    cwd = Path(request.cwd)
+    groups, _ = _groups(request, cwd)
+    found: list[str] = []
+    for root, paths in groups.items():
+        settings = _settings(request, root)
+        asked = select_reported(paths, root, discover(root, settings), settings)
+        found += [_shown(path, root, cwd) for path in sorted(asked.reported)]
+    return tuple(found)
+
+
+def _groups(request: Request, cwd: Path) -> tuple[dict[Path, list[str]], list[Notice]]:
+    if request.stdin is None:
+        return group_by_root(request.paths, cwd)
+    if any(path != "-" for path in request.paths):
+        raise UsageError("'-' reads one file from standard input; name no other path beside it")
+    name = os.path.normpath(cwd / (request.stdin_filename or STDIN_NAME))
+    return {project_root(Path(name), cwd): [name]}, []
+
+
+def _settings(request: Request, start: Path) -> Settings:
+    settings = load_settings(
+        start,
+        explicit=None if request.config is None else Path(request.config),
+        inline=request.inline_config,
+        isolated=request.isolated,
+    )
+    if request.cache_dir is not None:
+        settings = msgspec.structs.replace(settings, cache_dir=request.cache_dir)
+    return settings
+
+
+def _check_project(
+    request: Request, root: Path, paths: Sequence[str], cwd: Path, progress: Progress | None
+) -> Outcome:
+    settings = _settings(request, root)
+    discovery = discover(root, settings)
+    overlay = _overlay(request, root, paths)
+    if overlay:
+        asked = Asked(frozenset(overlay), (), ())
+        files = {file.path: file for file in discovery.files}
+        files.update({path: ProjectFile(path, 0, len(data)) for path, data in overlay.items()})
+    else:
+        asked = select_reported(paths, root, discovery, settings)
+        files = {file.path: file for file in (*discovery.files, *asked.extra)}
+    cache = _cache(request, root, settings)
+    findings, cached = _findings(request, root, settings, discovery, files, overlay, cache, progress)
+    notices = [*discovery.notices, *asked.notices, *_concerning(findings.notices, asked.reported)]
+    if cache.notice is not None:
+        notices.append(cache.notice)
+    diagnostics = [d for d in findings.diagnostics if d.span.path in asked.reported]
+    summary = Summary(
+        analysed=len(asked.reported),
+        lowered=len(asked.reported.intersection(findings.lowered)),
+        skipped=len({notice.path for notice in notices}),
+        cached=cached,
+    )
+    return _relative(
+        Outcome(tuple(diagnostics), tuple(notices), findings.excerpts, summary, settings), root, cwd
+    )
+
+
+def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, bytes]:
+    """Contents that replace what is on disk, by path."""
+    if request.stdin is None:
+        return {}
+    return {Path(os.path.relpath(paths[0], root)).as_posix(): request.stdin}
+
+
+def _concerning(notices: Iterable[Notice], reported: frozenset[str]) -> list[Notice]:
+    """Notices on files that were not asked about are no failure."""
+    return [
+        notice if notice.path in reported else msgspec.structs.replace(notice, fatal=False)
+        for notice in notices
+    ]
+
+
+def _cache(request: Request, root: Path, settings: Settings) -> Cache:
+    folder = None if request.no_cache else root / settings.cache_dir
+    return Cache(folder, f"{__version__}-{_own_state()[:12]}")
+
+
+def _own_state() -> str:
+    """Names the state of rnnlint's own code, rules included."""
+    here = Path(__file__).parent
+    parts = [here, here.parent / "rules"]
+    stamps: list[bytes] = []
+    for top in parts:
+        for folder, folders, names in os.walk(top):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in names:
+                if name.endswith(".py"):
+                    status = os.stat(os.path.join(folder, name))
+                    stamps.append(f"{name}:{status.st_mtime_ns}:{status.st_size}".encode())
+    return digest_of(sorted(stamps))
+
+
+def _findings(
+    request: Request,
+    root: Path,
+    settings: Settings,
+    discovery: Discovery,
+    files: Mapping[str, ProjectFile],
+    overlay: Mapping[str, bytes],
+    cache: Cache,
+    progress: Progress | None,
+) -> tuple[Findings, bool]:
+    """The findings of a project, from the cache when nothing changed."""
+    stamp = _stamp(request, settings, discovery, files, overlay)
+    pack = f"findings-{settings_digest(settings)[:16]}"
+    stored = cache.load(pack)
+    if stored is not None and not overlay:
+        try:
+            findings = msgspec.msgpack.decode(stored, type=Findings)
+        except msgspec.MsgspecError:
+            findings = Findings()
+        if findings.stamp == stamp:
+            return findings, True
+    from rnnlint import analysis
+
+    findings = analysis.analyse_project(
+        root=root,
+        settings=settings,
+        nested=_nested_settings(request, root, settings, discovery),
+        files=files,
+        overlay=overlay,
+        cache=cache,
+        ignore_suppressions=request.ignore_noqa,
+        progress=progress,
+    )
+    findings = msgspec.structs.replace(findings, stamp=stamp)
+    if not overlay:
+        cache.store(pack, msgspec.msgpack.encode(findings))
+    return findings, False
+
+
+def _stamp(
+    request: Request,
+    settings: Settings,
+    discovery: Discovery,
+    files: Mapping[str, ProjectFile],
+    overlay: Mapping[str, bytes],
+) -> str:
+    encode = msgspec.msgpack.encode
+    return digest_of(
+        [
+            encode(sorted(files.values())),
+            encode(discovery.settings_files),
+            encode(request.inline_config),
+            bytes([request.ignore_noqa]),
+            *overlay.values(),
+        ]
+    )
+
+
+def _nested_settings(
+    request: Request, root: Path, settings: Settings, discovery: Discovery
+) -> dict[str, Settings]:
+    """Settings of folders below the root that have their own, by folder with a slash."""
+    if request.config is not None or request.isolated:
+        return {}
+    nested: dict[str, Settings] = {}
+    for file in discovery.settings_files:
+        folder, _, name = file.path.rpartition("/")
+        if folder and name != ".gitignore":
+            own = _settings(request, root / folder)
+            if own.source != settings.source:
+                nested[f"{folder}/"] = own
+    return nested
+
+
+# --- what the user sees ----------------------------------------------------
+
+
+def _shown(path: str, root: Path, cwd: Path) -> str:
+    """A project's path as seen from the working directory."""
+    if root == cwd:
+        return path
+    return Path(os.path.relpath(root / path, cwd)).as_posix()
+
+
+def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
+    """The outcome with paths as seen from the working directory."""
+    if root == cwd:
+        return outcome
+
+    def span(each: Span) -> Span:
+        return msgspec.structs.replace(each, path=_shown(each.path, root, cwd))
+
+    diagnostics = tuple(
+        msgspec.structs.replace(
+            d,
+            span=span(d.span),
+            trail=tuple(msgspec.structs.replace(s, span=span(s.span)) for s in d.trail),
+        )
+        for d in outcome.diagnostics
+    )
+    notices = tuple(
+        msgspec.structs.replace(n, path=_shown(n.path, root, cwd)) for n in outcome.notices
+    )
+    excerpts = {_shown(key, root, cwd): rows for key, rows in outcome.excerpts.items()}
+    return msgspec.structs.replace(
+        outcome, diagnostics=diagnostics, notices=notices, excerpts=excerpts
+    )
+
+
+def _merged(outcomes: Sequence[Outcome], notices: Sequence[Notice], seconds: float) -> Outcome:
+    """The outcomes of several projects as one, ranked."""
+    diagnostics = [d for outcome in outcomes for d in outcome.diagnostics]
+    every = [*notices, *(n for outcome in outcomes for n in outcome.notices)]
+    excerpts: dict[str, dict[int, str]] = {}
+    for outcome in outcomes:
+        excerpts.update(outcome.excerpts)
+    summary = Summary(
+        analysed=sum(outcome.summary.analysed for outcome in outcomes),
+        lowered=sum(outcome.summary.lowered for outcome in outcomes),
+        skipped=len({notice.path for notice in every}),
+        cached=all(outcome.summary.cached for outcome in outcomes),
+        seconds=seconds,
+    )
+    ranked = sorted(diagnostics, key=lambda d: (d.level.rank, d.sort_key))
+    return Outcome(tuple(ranked), tuple(every), excerpts, summary, outcomes[0].settings)

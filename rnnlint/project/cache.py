@@ -1,0 +1,159 @@
+"""What earlier runs worked out: facts, representations and findings, kept on disk.
+
+The folder holds its own `.gitignore` and `CACHEDIR.TAG`.  Below it, one folder for each
+version of rnnlint and of the interpreter holds *packs*: files that begin with a digest of
+what follows.  A pack that is torn, foreign or corrupt is as good as none.  Packs are
+written beside and renamed, so that concurrent runs see a whole one, old or new.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from rnnlint.diagnostic import Notice
+
+_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This file marks a cache directory created by rnnlint.\n"
+)
+_DIGEST_SIZE = 16
+
+
+class Cache:
+    """The packs of one project; reading and writing never fails, at worst it is in vain."""
+
+    def __init__(self, folder: Path | None, version: str) -> None:
+        """
+        Args:
+            folder: the cache folder; None for no cache at all.
+            version: what the contents depend on besides the files.
+        """
+        self.folder = folder
+        self.notice: Notice | None = None
+        """Why nothing can be written, once that is known."""
+        tag = sys.implementation.cache_tag or "python"
+        self._packs = None if folder is None else folder / f"{version}-{tag}"
+
+    def load(self, name: str) -> bytes | None:
+        """The contents of a pack, None when there is none that can be trusted."""
+        if self._packs is None:
+            return None
+        try:
+            data = (self._packs / name).read_bytes()
+        except OSError:
+            return None
+        digest, content = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+        return content if digest == _digest(content) else None
+
+    def store(self, name: str, content: bytes) -> None:
+        """Replace a pack; when that is impossible, say so in `notice`."""
+        if self._packs is None or self.folder is None or self.notice is not None:
+            return
+        try:
+            self._prepare(self.folder, self._packs)
+            _write_atomically(self._packs / name, _digest(content) + content)
+        except OSError as error:
+            reason = f"the cache cannot be written: {error.strerror or error}"
+            self.notice = Notice(str(self.folder), reason)
+
+    @staticmethod
+    def _prepare(folder: Path, packs: Path) -> None:
+        if packs.is_dir():
+            return
+        packs.mkdir(parents=True, exist_ok=True)
+        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+            if not (folder / name).exists():
+                _write_atomically(folder / name, text.encode())
+        for other in folder.iterdir():
+            # What older versions left is of no use to this one.
+            if other.is_dir() and other != packs:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+class Blobs:
+    """A pack of values by key, rewritten only when something in it changed."""
+
+    def __init__(self, cache: Cache, name: str) -> None:
+        self._cache = cache
+        self._name = name
+        self._known: dict[str, bytes] | None = None
+        self._used: dict[str, bytes] = {}
+        self._changed = False
+
+    def get(self, key: str) -> bytes | None:
+        """The value stored under a key; asking for it keeps it."""
+        if key in self._used:
+            return self._used[key]
+        if self._known is None:
+            self._known = self._load()
+        value = self._known.get(key)
+        if value is not None:
+            self._used[key] = value
+        return value
+
+    def put(self, key: str, value: bytes) -> None:
+        self._used[key] = value
+        self._changed = True
+
+    def save(self) -> None:
+        """Write the pack anew, without the values that nobody asked for."""
+        dropped = self._known is not None and len(self._used) < len(self._known)
+        if self._changed or dropped:
+            self._cache.store(self._name, msgspec.msgpack.encode(self._used))
+            self._changed = False
+
+    def _load(self) -> dict[str, bytes]:
+        content = self._cache.load(self._name)
+        if content is None:
+            return {}
+        try:
+            return msgspec.msgpack.decode(content, type=dict[str, bytes])
+        except msgspec.MsgspecError:
+            return {}
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """A name for a sequence of byte strings."""
+    from hashlib import blake2b
+
+    state = blake2b(digest_size=_DIGEST_SIZE)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.hexdigest()
+
+
+def clean(folder: Path) -> bool:
+    """Remove a cache folder; False when there is none.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not (folder / "CACHEDIR.TAG").is_file():
+        return False
+    shutil.rmtree(folder)
+    return True
+
+
+def _digest(content: bytes) -> bytes:
+    from hashlib import blake2b
+
+    return blake2b(content, digest_size=_DIGEST_SIZE).digest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

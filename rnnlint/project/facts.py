@@ -1,0 +1,185 @@
+"""What the bytes of one file tell without parsing it.
+
+These facts depend on the file's content alone, so that the cache can keep them by its digest.
+They decide which files are worth parsing: they may say yes too often, and hardly ever no wrongly.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from rnnlint.project.imports import ModuleImport, module_imports
+from rnnlint.project.notebook import NotebookError, notebook_program
+
+
+class FileFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The facts that are gathered for every file of a project."""
+
+    recurrent: bool
+    """Whether the file seems to build or name a recurrent layer of PyTorch."""
+    imports: tuple[ModuleImport, ...] = ()
+    problem: str = ""
+    """Why nothing could be learned, "" when all is well."""
+    problem_is_fatal: bool = True
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """A top-level statement with what it defines and what it mentions."""
+
+    names: tuple[str, ...]
+    text: str
+    identifiers: frozenset[str]
+
+
+def program_bytes(path: str, data: bytes) -> bytes:
+    """The Python in a file: its bytes, or the program of a notebook.
+
+    Raises:
+        NotebookError: the notebook cannot be read.
+    """
+    return notebook_program(data)[0].encode() if path.endswith(".ipynb") else data
+
+
+def facts_of(path: str, data: bytes) -> FileFacts:
+    """The facts about the file at `path`, which holds `data`."""
+    try:
+        program = program_bytes(path, data)
+    except NotebookError as error:
+        return FileFacts(False, problem=str(error), problem_is_fatal=not error.foreign)
+    if b"\0" in program:
+        return FileFacts(False, problem="contains null bytes, so it is not Python source")
+    return FileFacts(mentions_recurrence(program), module_imports(program))
+
+
+# --- recurrent layers --------------------------------------------------------------
+
+_FRAMEWORKS = (
+    b"torch",
+    b"lightning",
+    b"fastai",
+    b"skorch",
+    b"transformers",
+    b"accelerate",
+    b"ignite",
+    b"import *",  # a star import can bring `nn` along
+)
+# Each expression begins with a literal, which makes the search for it fast.
+_SUFFIX = rb"(?:Cell|CellBase|Base)?\b"
+_LAYERS = tuple(re.compile(rb"\." + kind + _SUFFIX) for kind in (b"LSTM", b"GRU", b"RNN"))
+_IMPORTED_LAYER = re.compile(
+    rb"torch\.nn[\w.]*[ \t]+import[ \t]*(?:\([^)]*?|(?:\\\r?\n|[^\n(])*?)\b(?:LSTM|GRU|RNN)"
+    + _SUFFIX
+)
+_STARRED_LAYER = re.compile(
+    rb"torch\.nn[\w.]*[ \t]+import[ \t]+\*[\s\S]*?\b(?:LSTM|GRU|RNN)(?:Cell)?[ \t]*[(,)\]}]"
+)
+_CHOSEN_LAYER = re.compile(
+    # Activations, norms and losses are chosen in this way too, and by far more often.
+    rb"getattr\(\s*[\w.]*\bnn\s*,(?!\s*[\w.'\"\[\]]*(?:[aA]ct|[nN]orm|[lL]oss|[cC]rit|[pP]ool))"
+)
+_TELLING = (
+    # a layer whose name is only known when the program runs
+    b"nn.__dict__",
+    b"vars(nn)",
+    b"vars(torch.nn)",
+    b"'nn.'",
+    b'"nn."',
+    b"nn.{",
+    # the module of the layers, and the functions behind them
+    b"nn.modules.rnn",
+    b"nn.modules import rnn",
+    b"torch.lstm(",
+    b"torch.gru(",
+    b"torch.rnn_",
+    # what only makes sense with a recurrent layer
+    b"pack_padded_sequence",
+    b"pad_packed_sequence",
+    b"pack_sequence",
+    b"PackedSequence",
+    # what other libraries build recurrent models with
+    b"AWD_LSTM",
+    b"AWD_QRNN",
+    b"text_classifier_learner",
+    b"language_model_learner",
+    b"get_text_classifier",
+    b"get_language_model",
+    b"PytorchSeq2SeqWrapper",
+    b"PytorchSeq2VecWrapper",
+)
+_TRAINING = re.compile(
+    r"pad_|padd|_pad|collate|batchify|DataLoader|Dataset|Iterator|clip_grad|clip_value|nn\.init"
+    r"|init\.|xavier|orthogonal|kaiming|optim|scheduler|lr_|backward|add_argument|forward"
+    r"|lengths|seq_len|LightningDataModule|\.step\("
+)
+
+
+def mentions_recurrence(program: bytes) -> bool:
+    """Whether a program seems to build or name a recurrent layer of PyTorch."""
+    return any(name in program for name in _FRAMEWORKS) and names_layer(program)
+
+
+def names_layer(program: bytes) -> bool:
+    """Whether a piece of a program that uses PyTorch names a recurrent layer."""
+    if any(layer.search(program) is not None for layer in _LAYERS):
+        return True
+    if any(word in program for word in _TELLING):
+        return True
+    return any(
+        expression.search(program) is not None
+        for expression in (_CHOSEN_LAYER, _IMPORTED_LAYER, _STARRED_LAYER)
+    )
+
+
+def mentions_training(program: str) -> bool:
+    """Whether a program, or a part of one, has to do with data, training or configuration."""
+    return _TRAINING.search(program) is not None
+
+
+# --- top-level statements -------------------------------------------------------------
+
+_BLOCK_START = re.compile(
+    r"^(?:(?:async[ \t]+)?(?:def|class)[ \t]+(?P<defined>\w+)"
+    r"|(?P<assigned>\w+)[ \t]*(?::[^=\n]+)?=(?!=)"
+    r"|(?P<decorator>@)"
+    r"|(?:if|for|while|with|try|else|elif|except|finally|import|from|print)\b)",
+    re.MULTILINE,
+)
+_INNER_DEFINITION = re.compile(
+    r"^[ \t]+(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*=(?!=))", re.MULTILINE
+)
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+
+
+def top_level_blocks(program: str) -> tuple[Block, ...]:
+    """The top-level statements of a program, as far as the start of its lines shows them."""
+    starts = list(_BLOCK_START.finditer(program))
+    blocks: list[Block] = []
+    begin: int | None = None
+    for position, match in enumerate(starts):
+        begin = match.start() if begin is None else begin
+        if match["decorator"]:
+            continue  # the decorators belong to what they decorate
+        end = starts[position + 1].start() if position + 1 < len(starts) else len(program)
+        text = program[begin:end]
+        name = match["defined"] or match["assigned"]
+        names = (name,) if name else _inner_names(text)
+        blocks.append(Block(names, text, frozenset(_IDENTIFIER.findall(text))))
+        begin = None
+    return tuple(blocks)
+
+
+def defined_names(program: str) -> frozenset[str]:
+    """The names that top-level statements of a program define, imports aside."""
+    names: set[str] = set()
+    for match in _BLOCK_START.finditer(program):
+        name = match["defined"] or match["assigned"]
+        if name:
+            names.add(name)
+    return frozenset(names) | frozenset(_inner_names(program))
+
+
+def _inner_names(text: str) -> tuple[str, ...]:
+    """What a compound statement defines in its branches."""
+    return tuple(first or second for first, second in _INNER_DEFINITION.findall(text))

@@ -1,0 +1,363 @@
+"""The sift: which files of a project have to be parsed.
+
+Parsing costs a hundred times what reading costs.  The first mesh keeps the files whose bytes
+name a recurrent layer.  The second follows names, without parsing: upwards to the files that
+import a recurrent class or what is built on one, through re-exports, and downwards to the files
+that those import, where the data, the loops and the configuration are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from rnnlint.diagnostic import Notice
+from rnnlint.project.discovery import ProjectFile
+from rnnlint.project.facts import (
+    Block,
+    FileFacts,
+    defined_names,
+    facts_of,
+    mentions_training,
+    names_layer,
+    program_bytes,
+    top_level_blocks,
+)
+from rnnlint.project.imports import ImportGraph, ModuleImport
+from rnnlint.project.source import content_digest
+
+Read = Callable[[str], "bytes | Notice"]
+"""Gives the bytes of a project file, or says why it cannot."""
+
+
+class FileRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The facts about a file and the state of the file that they were gathered from."""
+
+    mtime_ns: int
+    size: int
+    digest: str
+    facts: FileFacts
+
+
+class SiftResult(msgspec.Struct, frozen=True):
+    """What passed the sift, and what the next run may reuse."""
+
+    selected: tuple[str, ...]
+    """The files to parse, in the order of their paths."""
+    reasons: dict[str, str]
+    """Why each of them was selected, in words."""
+    recurrent: tuple[str, ...]
+    """Those of them that name a recurrent layer themselves."""
+    records: dict[str, FileRecord]
+    notices: tuple[Notice, ...]
+
+
+def sift(
+    files: Sequence[ProjectFile], read: Read, known: Mapping[str, FileRecord] | None = None
+) -> SiftResult:
+    """Select the files that have to be parsed.
+
+    `known` holds the records of an earlier run: files with an unchanged stamp are not read.
+    """
+    records, notices = survey(files, read, known or {})
+    recurrent = sorted(path for path, record in records.items() if record.facts.recurrent)
+    reasons = dict.fromkeys(recurrent, "names a recurrent layer")
+    if recurrent:
+        graph = ImportGraph(file.path for file in files)
+        programs = _Programs(read)
+        importers = _Upwards(records, graph, programs).follow(recurrent)
+        reasons.update((path, why) for path, why in importers.items() if path not in reasons)
+        imported = _Downwards(records, graph, programs).follow(sorted(reasons))
+        reasons.update((path, why) for path, why in imported.items() if path not in reasons)
+    return SiftResult(
+        selected=tuple(sorted(reasons)),
+        reasons=dict(sorted(reasons.items())),
+        recurrent=tuple(recurrent),
+        records=records,
+        notices=tuple(notices),
+    )
+
+
+def survey(
+    files: Iterable[ProjectFile], read: Read, known: Mapping[str, FileRecord]
+) -> tuple[dict[str, FileRecord], list[Notice]]:
+    """The record of each file that can be read, and notices about the others."""
+    records: dict[str, FileRecord] = {}
+    notices: list[Notice] = []
+    for file in files:
+        old = known.get(file.path)
+        if old is None or (old.mtime_ns, old.size) != (file.mtime_ns, file.size):
+            data = read(file.path)
+            if isinstance(data, Notice):
+                notices.append(data)
+                continue
+            digest = content_digest(data)
+            same = old is not None and old.digest == digest
+            facts = old.facts if old is not None and same else facts_of(file.path, data)
+            old = FileRecord(file.mtime_ns, file.size, digest, facts)
+        if old.facts.problem:
+            notices.append(Notice(file.path, old.facts.problem, old.facts.problem_is_fatal))
+        records[file.path] = old
+    return records, notices
+
+
+class _Programs:
+    """The programs that the second mesh looks into, each read once."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._texts: dict[str, str] = {}
+        self._blocks: dict[str, tuple[Block, ...]] = {}
+        self._defined: dict[str, frozenset[str]] = {}
+
+    def text(self, path: str) -> str:
+        """The program; "" when it has become unreadable since the survey."""
+        text = self._texts.get(path)
+        if text is None:
+            data = self._read(path)
+            program = b"" if isinstance(data, Notice) else program_bytes(path, data)
+            text = self._texts[path] = program.decode("utf-8", "replace")
+        return text
+
+    def blocks(self, path: str) -> tuple[Block, ...]:
+        blocks = self._blocks.get(path)
+        if blocks is None:
+            blocks = self._blocks[path] = top_level_blocks(self.text(path))
+        return blocks
+
+    def defined(self, path: str) -> frozenset[str]:
+        names = self._defined.get(path)
+        if names is None:
+            names = self._defined[path] = defined_names(self.text(path))
+        return names
+
+
+class _Upwards:
+    """Follows recurrent names to the files that import them.
+
+    A name is recurrent when its definition names a recurrent layer, or mentions a name that is
+    recurrent already: a subclass, a factory, a training function.
+    """
+
+    def __init__(
+        self, records: Mapping[str, FileRecord], graph: ImportGraph, programs: _Programs
+    ) -> None:
+        self._graph = graph
+        self._programs = programs
+        self._importers = _importers(records, graph)
+        self._names: dict[str, set[str]] = {}
+
+    def follow(self, recurrent: Iterable[str]) -> dict[str, str]:
+        """The importing files, with the reason for each."""
+        reasons: dict[str, str] = {}
+        grown: list[str] = []
+        for path in recurrent:
+            if self._grow(path, self._seeds(path)):
+                grown.append(path)
+        while grown:
+            target = grown.pop()
+            folder = target.rpartition("/")[0] + "/"
+            for key in (target, folder):
+                for importer, statement, name in self._importers.get(key, ()):
+                    gained = self._gained(importer, statement, name, target)
+                    if not gained:
+                        continue
+                    reasons.setdefault(importer, f"imports {min(gained)} from {target}")
+                    if self._grow(importer, gained):
+                        grown.append(importer)
+        return reasons
+
+    def _seeds(self, path: str) -> set[str]:
+        """The names whose definitions name a recurrent layer themselves."""
+        return {
+            name
+            for block in self._programs.blocks(path)
+            if block.names and names_layer(block.text.encode())
+            for name in block.names
+        }
+
+    def _gained(
+        self, importer: str, statement: ModuleImport, name: str | None, target: str
+    ) -> set[str]:
+        """The recurrent names that an import of `target` brings into the importer.
+
+        `name` is set where the import takes the whole module `target` out of a package.
+        """
+        recurrent = self._names[target]
+        if statement.names is None:
+            return self._used_through(importer, statement.handle, target)
+        if name is not None:
+            handle = dict(statement.aliases).get(name, name)
+            if importer.endswith("__init__.py"):
+                return {handle}
+            return self._used_through(importer, handle, target)
+        if statement.names == ("*",):
+            return set(recurrent)
+        return {alias for name, alias in statement.bound() if name in recurrent}
+
+    def _used_through(self, importer: str, handle: str, target: str) -> set[str]:
+        """Whether the importer uses a recurrent name of a module that it holds as `handle`.
+
+        A module that is used as a value (`getattr(models, kind)`) counts as well.
+        """
+        text = self._programs.text(importer)
+        first = handle.partition(".")[0]
+        for dotted in _uses(text, handle):
+            if dotted is None or self._leads_to_recurrence(target, dotted):
+                return {first}
+        return set()
+
+    def _leads_to_recurrence(self, target: str, dotted: tuple[str, ...]) -> bool:
+        current: str | None = target
+        for attribute in dotted:
+            if current is None:
+                return False
+            if attribute in self._names.get(current, ()):
+                return True
+            current = self._graph.resolve(current, attribute, 1)
+        return False
+
+    def _grow(self, path: str, gained: set[str]) -> bool:
+        """Add recurrent names to a file, with all that is built on them there."""
+        names = self._names.setdefault(path, set())
+        if gained <= names:
+            return False
+        names |= gained
+        blocks = [block for block in self._programs.blocks(path) if block.names]
+        changed = True
+        while changed:
+            changed = False
+            for block in blocks:
+                if not names.isdisjoint(block.identifiers) and not names.issuperset(block.names):
+                    names.update(block.names)
+                    changed = True
+        return True
+
+
+class _Downwards:
+    """Follows the imports of the selected files to where their names are defined."""
+
+    def __init__(
+        self, records: Mapping[str, FileRecord], graph: ImportGraph, programs: _Programs
+    ) -> None:
+        self._records = records
+        self._graph = graph
+        self._programs = programs
+
+    def follow(self, selected: Iterable[str]) -> dict[str, str]:
+        """The imported files, with the reason for each.
+
+        Of the files that selected files import directly all are taken, for a constant may
+        matter as much as a function; further away only those about data or training.
+        """
+        start = list(selected)
+        reasons = dict.fromkeys(start, "")
+        pending = [(path, 0) for path in start]
+        while pending:
+            importer, distance = pending.pop(0)
+            for path in self._providers(importer):
+                if path in reasons:
+                    continue
+                if distance and not mentions_training(self._programs.text(path)):
+                    continue
+                reasons[path] = f"imported by {importer}"
+                pending.append((path, distance + 1))
+        return {path: why for path, why in reasons.items() if why}
+
+    def _providers(self, importer: str) -> Iterator[str]:
+        """The files that define what a file imports, and the re-exports on the way."""
+        for statement in self._records[importer].facts.imports:
+            target = self._graph.resolve(importer, statement.module, statement.level)
+            if statement.names is None:
+                yield from self._existing(target)
+                continue
+            for name in statement.names:
+                yield from self._chain(importer, statement, target, name, set())
+
+    def _chain(
+        self,
+        importer: str,
+        statement: ModuleImport,
+        target: str | None,
+        name: str,
+        seen: set[tuple[str, str]],
+    ) -> Iterator[str]:
+        """The files from `target` to the one that defines `name`."""
+        if target is None:
+            return
+        yield from self._existing(target)
+        if name != "*" and _is_package(target):
+            yield from self._existing(_submodule(self._graph, importer, statement, name))
+        if target not in self._records or (target, name) in seen:
+            return
+        seen.add((target, name))
+        if name in self._programs.defined(target):
+            return
+        for inner in self._records[target].facts.imports:
+            for original, alias in inner.bound():
+                if original == "*" or alias == name or name == "*":
+                    wanted = name if original == "*" else original
+                    origin = self._graph.resolve(target, inner.module, inner.level)
+                    if original != "*" or self._offers(origin, name):
+                        yield from self._chain(target, inner, origin, wanted, seen)
+
+    def _offers(self, path: str | None, name: str) -> bool:
+        """Whether a star import of `path` can bring `name` along."""
+        if path is None or path not in self._records:
+            return False
+        facts = self._records[path].facts
+        return (
+            name == "*"
+            or name in self._programs.defined(path)
+            or any(name == a or a == "*" for i in facts.imports for _, a in i.bound())
+        )
+
+    def _existing(self, path: str | None) -> Iterator[str]:
+        if path is not None and path in self._records:
+            yield path
+
+
+def _importers(
+    records: Mapping[str, FileRecord], graph: ImportGraph
+) -> dict[str, list[tuple[str, ModuleImport, str | None]]]:
+    """Who imports a file, with which statement, and as what when it is taken as a whole."""
+    importers: dict[str, list[tuple[str, ModuleImport, str | None]]] = {}
+    for importer, record in records.items():
+        for statement in record.facts.imports:
+            target = graph.resolve(importer, statement.module, statement.level)
+            if target is None:
+                continue
+            importers.setdefault(target, []).append((importer, statement, None))
+            if statement.names is None or not _is_package(target):
+                continue
+            for name in statement.names:
+                module = _submodule(graph, importer, statement, name)
+                if module is not None and module != target:
+                    importers.setdefault(module, []).append((importer, statement, name))
+    return importers
+
+
+def _submodule(graph: ImportGraph, importer: str, statement: ModuleImport, name: str) -> str | None:
+    """The module that `from package import name` may mean."""
+    if name == "*":
+        return None
+    dotted = f"{statement.module}.{name}" if statement.module else name
+    return graph.resolve(importer, dotted, statement.level)
+
+
+def _is_package(target: str) -> bool:
+    return target.endswith(("__init__.py", "/"))
+
+
+def _uses(program: str, handle: str) -> Iterator[tuple[str, ...] | None]:
+    """The attributes that follow each use of a module; None for its use as a value."""
+    import re
+
+    pattern = re.compile(rf"(?<![\w.]){re.escape(handle)}\b((?:\.\w+)*)")
+    for match in pattern.finditer(program):
+        line_start = program.rfind("\n", 0, match.start()) + 1
+        if program.startswith(("import ", "from "), line_start):
+            continue
+        attributes = tuple(match[1].split(".")[1:])
+        yield attributes or None

@@ -1,0 +1,592 @@
+"""Lowering: what the representation of a text is, and that its offsets are right."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import libcst
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnlint.lowering import ir
+from rnnlint.lowering.lower import lower
+
+
+def outline(value: object) -> str:
+    """A value of the representation without its offsets."""
+    if isinstance(value, msgspec.Struct):
+        names = [name for name in value.__struct_fields__ if name not in ("start", "end")]
+        fields = ", ".join(outline(getattr(value, name)) for name in names)
+        return f"{type(value).__name__}({fields})"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(outline, value)) + "]"
+    return repr(value)
+
+
+def body_of(text: str) -> tuple[ir.Stmt, ...]:
+    lowered = lower(text)
+    assert isinstance(lowered, ir.FileIR), lowered
+    return lowered.body
+
+
+def expression_of(text: str) -> ir.Expr:
+    (statement,) = body_of(text)
+    assert isinstance(statement, ir.ExprStmt)
+    return statement.value
+
+
+def nodes_in(value: object) -> Iterator[ir.Node]:
+    """Every node of a representation, parents first."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, tuple):
+            waiting.extend(current)
+        elif isinstance(current, msgspec.Struct):
+            if isinstance(current, ir.Node):
+                yield current
+            waiting.extend(getattr(current, name) for name in current.__struct_fields__)
+
+
+# --- constructs ------------------------------------------------------------------
+
+A, B, C, X, Y = (f"Name('{name}')" for name in "abcxy")
+
+EXPRESSIONS = {
+    "x": X,
+    "((x))": X,
+    "12_000": "Const('int', 12000)",
+    "0x1F": "Const('int', 31)",
+    "9223372036854775807": "Const('int', 9223372036854775807)",
+    "9223372036854775808": "Const('float', 9.223372036854776e+18)",
+    "1_0.5e-3": "Const('float', 0.0105)",
+    "1" + 400 * "0": "Const('float', inf)",
+    "2j": "Const('complex', None)",
+    "True": "Const('bool', True)",
+    "None": "Const('none', None)",
+    "...": "Const('ellipsis', None)",
+    "'a\\n\\x41\\u00e9\\101\\N{DIGIT ONE}\\q'": r"Const('str', 'a\nAéA1\\q')",
+    "r'\\n'": r"Const('str', '\\n')",
+    "'\\ud800'": "Const('str', '\ufffd')",
+    "'''a\r\nb'''": r"Const('str', 'a\nb')",
+    "''": "Const('str', '')",
+    "b'a'": "Const('bytes', None)",
+    "'a' \"b\" '''c'''": "Const('str', 'abc')",
+    "b'a' b'b'": "Const('bytes', None)",
+    "'a' f'b{x}' 'c'": f"FString([Const('str', 'a'), Const('str', 'b'), {X}, Const('str', 'c')])",
+    "f'{{{x!r:>{y}}}}'": (
+        f"FString([Const('str', '{{'), {X}, Const('str', '>'), {Y}, Const('str', '}}')])"
+    ),
+    "f'{x=}'": f"FString([{X}])",
+    "f'{x!r}{y:=3}'": f"FString([{X}, {Y}, Const('str', '=3')])",
+    "f'{a[\"x\"]}\\N{DIGIT ONE}'": (
+        f"FString([Subscript({A}, [Const('str', 'x')]), Const('str', '1')])"
+    ),
+    "f'{f'{x}'}'": f"FString([FString([{X}])])",
+    "x.y": f"Attribute({X}, 'y')",
+    "x(a, *b, c=1, **y)": (
+        f"Call({X}, [Argument({A}, None, ''), Argument({B}, None, '*'), "
+        f"Argument(Const('int', 1), 'c', ''), Argument({Y}, None, '**')])"
+    ),
+    "x(a for a in b)": (
+        f"Call({X}, [Argument(Comprehension('generator', None, {A}, "
+        f"[Generator({A}, {B}, [])]), None, '')])"
+    ),
+    "x[a]": f"Subscript({X}, [{A}])",
+    "x[:, a:, ::b, -1]": (
+        f"Subscript({X}, [Slice(None, None, None), Slice({A}, None, None), "
+        f"Slice(None, None, {B}), Unary('-', Const('int', 1))])"
+    ),
+    "x[*a, ...]": f"Subscript({X}, [Starred({A}), Const('ellipsis', None)])",
+    "a, *b,": f"Sequence('tuple', [{A}, Starred({B})])",
+    "()": "Sequence('tuple', [])",
+    "[a, b,]": f"Sequence('list', [{A}, {B}])",
+    "{a, *b}": f"Sequence('set', [{A}, Starred({B})])",
+    "{}": "Dict([], [])",
+    "{a: b, **c}": f"Dict([{A}, None], [{B}, {C}])",
+    "not a": f"Unary('not', {A})",
+    "~-a": f"Unary('~', Unary('-', {A}))",
+    "a @ b ** c": f"Binary('@', {A}, Binary('**', {B}, {C}))",
+    "a - b - c": f"Binary('-', Binary('-', {A}, {B}), {C})",
+    "a and b and c or x": f"BoolOp('or', [BoolOp('and', [{A}, {B}, {C}]), {X}])",
+    "a < b is not c not in x": f"Compare({A}, ['<', 'is not', 'not in'], [{B}, {C}, {X}])",
+    "a if b else c": f"IfExp({B}, {A}, {C})",
+    "[a for a, b in c if x if y]": (
+        f"Comprehension('list', None, {A}, [Generator(Sequence('tuple', [{A}, {B}]), {C}, "
+        f"[{X}, {Y}])])"
+    ),
+    "{a for b in c for a in b}": (
+        f"Comprehension('set', None, {A}, [Generator({B}, {C}, []), Generator({A}, {B}, [])])"
+    ),
+    "{a: b for a in c}": f"Comprehension('dict', {A}, {B}, [Generator({A}, {C}, [])])",
+    "(a async for a in b)": f"Comprehension('generator', None, {A}, [Generator({A}, {B}, [])])",
+    "await x": f"Await({X})",
+    "(yield)": "Yield(None, False)",
+    "(yield from x)": f"Yield({X}, True)",
+    "(x := a)": f"NamedExpr({X}, {A})",
+    "lambda a, /, b=1, *c, x, **y: x": (
+        "Lambda([Parameter('a', 'positional-only', None, None), "
+        "Parameter('b', 'positional', None, Const('int', 1)), "
+        "Parameter('c', '*', None, None), Parameter('x', 'keyword-only', None, None), "
+        f"Parameter('y', '**', None, None)], {X})"
+    ),
+    "lambda: 0": "Lambda([], Const('int', 0))",
+}
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_expression(text: str) -> None:
+    assert outline(expression_of(text)) == EXPRESSIONS[text]
+
+
+PASS = "Jump('pass')"
+STATEMENTS = {
+    "x; y;": f"ExprStmt({X}), ExprStmt({Y})",
+    "a = b = c": f"Assign([{A}, {B}], {C}, None)",
+    "a: b = c": f"Assign([{A}], {C}, {B})",
+    "a: b": f"Assign([{A}], None, {B})",
+    "a //= b": f"AugAssign({A}, '//', {B})",
+    "a, [b, *c.x] = x": (
+        f"Assign([Sequence('tuple', [{A}, Sequence('list', [{B}, "
+        f"Starred(Attribute({C}, 'x'))])])], {X}, None)"
+    ),
+    "return": "Return(None)",
+    "return a, b": f"Return(Sequence('tuple', [{A}, {B}]))",
+    "raise a from b": f"Raise({A})",
+    "raise": "Raise(None)",
+    "assert a, b": f"Assert({A})",
+    "del a, b.x": f"Delete([{A}, Attribute({B}, 'x')])",
+    "del a[0]": f"Delete([Subscript({A}, [Const('int', 0)])])",
+    "global a, b": "Scope('global', ['a', 'b'])",
+    "nonlocal a": "Scope('nonlocal', ['a'])",
+    "import a.b as c, x": "Import([Alias('a.b', 'c'), Alias('x', None)])",
+    "from ... import (a as b, c,)": "ImportFrom('', 3, [Alias('a', 'b'), Alias('c', None)])",
+    "from ....a.b import *": "ImportFrom('a.b', 4, [Alias('*', None)])",
+    "type A[T: (int, str)] = list[T]": "",
+    "if a: pass\nelif b: pass\nelse: x": (
+        f"If({A}, [{PASS}], [If({B}, [{PASS}], [ExprStmt({X})])])"
+    ),
+    "for a, b in x:\n  continue\nelse:\n  pass": (
+        f"For(Sequence('tuple', [{A}, {B}]), {X}, [Jump('continue')], [{PASS}])"
+    ),
+    "while a: break": f"While({A}, [Jump('break')], [])",
+    "with (a as b, c): pass": f"With([WithItem({A}, {B}), WithItem({C}, None)], [{PASS}])",
+    "with (a), b as (x, y): pass": (
+        f"With([WithItem({A}, None), WithItem({B}, Sequence('tuple', [{X}, {Y}]))], [{PASS}])"
+    ),
+    "try: pass\nexcept (a, b) as c: x\nexcept: y\nelse: pass\nfinally: a": (
+        f"Try([{PASS}], [Handler(Sequence('tuple', [{A}, {B}]), 'c', [ExprStmt({X})]), "
+        f"Handler(None, None, [ExprStmt({Y})])], [{PASS}], [ExprStmt({A})])"
+    ),
+    "try: pass\nexcept* a: x": f"Try([{PASS}], [Handler({A}, None, [ExprStmt({X})])], [], [])",
+    "match a, b:\n  case 1: pass\n  case x.y: pass": (
+        f"Match(Sequence('tuple', [{A}, {B}]), [Case(Const('int', 1), [], None, [{PASS}]), "
+        f"Case(Attribute({X}, 'y'), [], None, [{PASS}])])"
+    ),
+    "match a:\n  case [b, *c] if x: pass\n  case {'k': b, **c}: pass": (
+        f"Match({A}, [Case(None, ['b', 'c'], {X}, [{PASS}]), "
+        f"Case(None, ['b', 'c'], None, [{PASS}])])"
+    ),
+    "match a:\n  case B(b, k=c) | (b as c): pass\n  case None: pass\n  case _: pass": (
+        f"Match({A}, [Case(None, ['b', 'c', 'b', 'c'], None, [{PASS}]), "
+        f"Case(Const('none', None), [], None, [{PASS}]), Case(None, [], None, [{PASS}])])"
+    ),
+    "@a\n@b(x)\nclass A[T](B, c=1): pass": (
+        "ClassDef('A', [Argument(Name('B'), None, ''), Argument(Const('int', 1), 'c', '')], "
+        f"[{PASS}], [{A}, Call({B}, [Argument({X}, None, '')])])"
+    ),
+    "class A: pass": f"ClassDef('A', [], [{PASS}], [])",
+    "@a\nasync def f[**P, *T](b: c = 1, *, x) -> y: yield b": (
+        f"FunctionDef('f', [Parameter('b', 'positional', {C}, Const('int', 1)), "
+        f"Parameter('x', 'keyword-only', None, None)], [ExprStmt(Yield({B}, False))], [{A}], "
+        f"{Y}, True, ['b'])"
+    ),
+    "async def f():\n  async with a: pass\n  async for b in c: pass": (
+        f"FunctionDef('f', [], [With([WithItem({A}, None)], [{PASS}]), "
+        f"For({B}, {C}, [{PASS}], [])], [], None, False, ['a', 'c'])"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", STATEMENTS)
+def test_statement(text: str) -> None:
+    assert outline(body_of(text)) == f"[{STATEMENTS[text]}]"
+
+
+NEWER_CONSTRUCTS = {
+    "LazyImport": ("lazy import a as b", "Import([Alias('a', 'b')])"),
+    "LazyImportFrom": ("lazy from .a import b", "ImportFrom('a', 1, [Alias('b', None)])"),
+    "TemplatedString": ("t'a{x}'", f"ExprStmt(FString([Const('str', 'a'), {X}]))"),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NEWER_CONSTRUCTS if hasattr(libcst, kind)])
+def test_construct_of_newer_libcst(kind: str) -> None:
+    text, expected = NEWER_CONSTRUCTS[kind]
+    assert outline(body_of(text)) == f"[{expected}]"
+
+
+def test_mentions_are_what_the_body_reads() -> None:
+    (function,) = body_of(
+        "def f(p=default):\n"
+        "    bound = self.read[index]\n"
+        "    target.written, (other, [third]) = value\n"
+        "    for item in items: pass\n"
+        "    counter += 1\n"
+        "    def inner(): return nested.attribute\n"
+        "    match subject:\n"
+        "        case Class.Member(capture): return lambda: free\n"
+    )
+    assert isinstance(function, ir.FunctionDef)
+    assert function.mentions == tuple(
+        sorted(
+            "self read index target value items counter nested attribute subject "
+            "Class Member free".split()
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_generator"),
+    [
+        ("def f(): yield", True),
+        ("def f(): x = [(yield a)]", True),
+        ("def f():\n  def g(): yield", False),
+        ("def f(): return lambda: (yield)", False),
+    ],
+)
+def test_is_generator(text: str, is_generator: bool) -> None:
+    (function,) = body_of(text)
+    assert isinstance(function, ir.FunctionDef)
+    assert function.is_generator is is_generator
+
+
+# --- offsets -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffbefore; name",
+        "\x0cbefore\n\x0cname\n",
+        "before\rname\r",
+        "before\r\n\r\nname",
+        "if before: # é ' comment \\\n  'é🙂'; (name)",
+        "before = \\\n  name",
+        "f'{before!r:{x}}é' + name # no end of line",
+        "f'''{\n before # }'\n}''' + name",
+        "f'\\{before}\\'' \"'\" + rf'\\{x}' + name",
+        "1or(before)if 1.5else.5j+name",
+        "été·ª + name",
+    ],
+)
+def test_offsets_after_unusual_text(text: str) -> None:
+    names = [node for node in nodes_in(body_of(text)) if isinstance(node, ir.Name)]
+    assert {node.id for node in names} >= {"name"}
+    for node in names:
+        assert text[node.start : node.end] == node.id
+
+
+def test_function_and_class_offsets_cover_the_name() -> None:
+    text = "@d\nasync  def  f (): pass\nclass  A (B): pass\n"
+    assert [text[node.start : node.end] for node in body_of(text)] == ["f", "A"]
+
+
+def test_offsets_leave_out_parentheses_and_semicolons() -> None:
+    text = "x = ((a) + b) ; y"
+    assign, _ = body_of(text)
+    assert isinstance(assign, ir.Assign)
+    assert assign.value is not None
+    assert text[assign.value.start : assign.value.end] == "(a) + b"
+    assert text[assign.start : assign.end] == "x = ((a) + b)"
+
+
+def _offsets_by_interpreter(text: str) -> set[tuple[str, int, int]]:
+    """Kind, start and end of the expressions that the representation also has."""
+    starts = [0, *(found.end() for found in re.finditer(r"\r\n|\r|\n", text))]
+    lines = [line.encode() for line in re.split(r"\r\n|\r|\n", text)]
+
+    def offset(row: int, column: int) -> int:
+        return starts[row - 1] + len(lines[row - 1][:column].decode())
+
+    kinds = {"Name", "Attribute", "Call", "BinOp", "UnaryOp", "IfExp", "Lambda", "Dict"}
+    found: set[tuple[str, int, int]] = set()
+    waiting: list[ast.AST] = [ast.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        skipped: tuple[object, ...] = ()
+        if isinstance(node, ast.JoinedStr) and sys.version_info < (3, 12):
+            continue  # its offsets were wrong before
+        if isinstance(node, ast.Raise):
+            skipped = (node.cause,)
+        elif isinstance(node, ast.Assert):
+            skipped = (node.msg,)
+        elif isinstance(node, ast.match_case):
+            skipped = (node.pattern,)
+        waiting.extend(child for child in ast.iter_child_nodes(node) if child not in skipped)
+        kind = type(node).__name__
+        if isinstance(node, ast.expr) and kind in kinds:
+            assert node.end_lineno is not None
+            assert node.end_col_offset is not None
+            start = offset(node.lineno, node.col_offset)
+            found.add((kind, start, offset(node.end_lineno, node.end_col_offset)))
+    return found
+
+
+def _offsets_by_lowering(text: str, body: tuple[ir.Stmt, ...]) -> set[tuple[str, int, int]]:
+    renamed = {"Binary": "BinOp", "Unary": "UnaryOp"}
+    formatted = [node for node in nodes_in(body) if isinstance(node, ir.FString)]
+    hidden = {
+        id(part)
+        for node in formatted
+        if sys.version_info < (3, 12)
+        for part in nodes_in(node.parts)
+    }
+    kinds = (ir.Name, ir.Attribute, ir.Call, ir.Binary, ir.Unary, ir.IfExp, ir.Lambda, ir.Dict)
+    return {
+        (renamed.get(type(node).__name__, type(node).__name__), node.start, node.end)
+        for node in nodes_in(body)
+        if isinstance(node, kinds) and id(node) not in hidden
+    }
+
+
+REAL_FILES = sorted(Path(libcst.__file__).parent.glob("_*/*.py")) + sorted(
+    Path(pytest.__file__).parent.parent.glob("_pytest/*.py")
+)
+assert len(REAL_FILES) > 30
+
+
+@pytest.mark.parametrize("path", REAL_FILES[::3], ids=lambda path: path.name)
+def test_offsets_of_real_files_agree_with_the_interpreter(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    body = body_of(text)
+    assert _offsets_by_lowering(text, body) == _offsets_by_interpreter(text)
+    for node in nodes_in(body):
+        piece = text[node.start : node.end]
+        assert piece.strip() == piece or isinstance(node, ir.Const)
+    assert ir.decode(ir.encode(ir.FileIR(body))) == ir.FileIR(body)
+
+
+# --- generated programs --------------------------------------------------------------
+
+_gap = st.sampled_from(["", " ", "  ", "\t", " \\\n", "\f"])
+_gap_in_brackets = st.sampled_from(["", " ", "\n", "\r\n", " # it's (a\n", " \\\n "])
+_leaf = st.sampled_from(
+    ["a", "bc", "é", "self", "0", "1.5", "0x1f", "2j", "'a'", '"""b\n#"""', "b'c'", "None", "..."]
+    + ["f'{a}'", "f'{{x}} {a!r:>{b}}{c=}'", "rf'\\d{a}'", "'a' f'{b}' 'c'", "()", "[]", "{}"]
+)
+
+
+def _joined(*parts: str | st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    strategies = [st.just(part) if isinstance(part, str) else part for part in parts]
+    return st.tuples(*strategies).map("".join)
+
+
+def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    gap, wide = _gap, _gap_in_brackets
+    operator = st.sampled_from([*"+-*/%@&|^<>", "**", "//", "==", " and ", " or ", " not in "])
+    atom = _joined("(", wide, inner, wide, ")")
+    items = st.lists(_joined(wide, inner, wide), min_size=1, max_size=3).map(",".join)
+    argument = st.one_of(atom, _joined("k", wide, "=", wide, atom), _joined("**", atom))
+    return st.one_of(
+        atom,
+        _joined("[", items, "]"),
+        _joined("(", items, ",)"),
+        _joined("{", items, ",", wide, "}"),
+        _joined("{", atom, wide, ":", atom, ", **", atom, "}"),
+        _joined(atom, gap, operator, gap, atom),
+        _joined(atom, gap, ".", gap, "attr", gap, "(", wide, argument, wide, ")"),
+        _joined(atom, gap, "[", wide, atom, ":", wide, atom, "::", "]").map(
+            lambda text: text.replace("::", ":")
+        ),
+        _joined(st.sampled_from(["not ", "-", "~"]), gap, atom),
+        _joined(atom, " if ", gap, atom, " else ", atom),
+        _joined("lambda x, *y, z=", atom, ":", gap, atom),
+        _joined("[", atom, wide, " for x,y in ", wide, atom, wide, " if ", atom, "]"),
+        _joined("f(", atom, " for x in ", atom, wide, ")"),
+        _joined("(x", wide, ":=", wide, atom, ")"),
+    )
+
+
+EXPRESSION = st.recursive(_leaf, _compound, max_leaves=12)
+
+
+def _suite(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    body = st.lists(inner, min_size=1, max_size=2).map(
+        lambda statements: "".join("\n  " + line for s in statements for line in s.split("\0"))
+    )
+    value = EXPRESSION.map(lambda text: f"({text})")
+    return st.one_of(
+        _joined("if ", value, ":", body).map(lambda text: text.replace("\n  ", "\0  ")),
+        _joined("for x, y.z in", value, " :", body).map(lambda text: text.replace("\n  ", "\0  ")),
+        _joined("@d", "\0class A(b, c=", value, ") :", body).map(
+            lambda text: text.replace("\n  ", "\0  ")
+        ),
+        _joined("def f(a: b=", value, ", *c) -> d :", body).map(
+            lambda text: text.replace("\n  ", "\0  ")
+        ),
+    )
+
+
+_simple = st.one_of(
+    _joined("x, y.z =", _gap, EXPRESSION),
+    _joined("x : a =", EXPRESSION),
+    _joined("x **= ", EXPRESSION),
+    _joined("assert ", EXPRESSION, " ; del x"),
+    st.just("from . import a as b, c"),
+    EXPRESSION.map(lambda text: f"({text})"),
+)
+PROGRAM = st.lists(st.recursive(_simple, _suite, max_leaves=4), min_size=1, max_size=3).map(
+    lambda statements: "\n".join(statements).replace("\0", "\n") + "\n"
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(EXPRESSION)
+def test_the_text_of_an_expression_is_that_expression(text: str) -> None:
+    text = f"({text})"
+    kinds = (ir.Slice, ir.Starred, ir.Const)
+    for node in nodes_in(expression_of(text)):
+        if isinstance(node, ir.Expr) and not isinstance(node, kinds):
+            assert outline(expression_of(f"({text[node.start : node.end]})")) == outline(node)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PROGRAM)
+def test_offsets_of_generated_programs(text: str) -> None:
+    body = body_of(text)
+    for node in nodes_in(body):
+        piece = text[node.start : node.end]
+        assert piece.strip() == piece or isinstance(node, ir.Const)
+        if isinstance(node, ir.Name):
+            assert piece == node.id
+        elif isinstance(node, ir.Call):
+            assert piece.endswith(")")
+        elif isinstance(node, ir.Attribute):
+            assert piece.endswith(node.attr)
+        elif isinstance(node, ir.Subscript):
+            assert piece.endswith("]")
+    assert ir.decode(ir.encode(ir.FileIR(body))) == ir.FileIR(body)
+
+
+# --- nesting ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " + ".join(["a"] * 2000),
+        "a" + ".b(1)" * 700,
+        "(" * 900 + "a" + ")" * 900,
+        "[" * 500 + "]" * 500,
+        "not " * 500 + "a",
+        "lambda: " * 500 + "a",
+        "a if b else " * 500 + "c",
+        "a" + "[0]" * 500,
+        "'a' " * 500,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_deep_nesting_can_be_written_read_and_compared(text: str) -> None:
+    lowered = lower(text)
+    assert isinstance(lowered, ir.FileIR)
+    (statement,) = lowered.body
+    assert (statement.start, statement.end) == (0, len(text.rstrip()))
+    assert ir.decode(ir.encode(lowered)) == lowered
+    assert len(repr(lowered)) > 0
+
+
+def test_what_is_nested_too_deep_is_opaque() -> None:
+    value = expression_of("f(" * 150 + "a" + ")" * 150)
+    depth = 0
+    while isinstance(value, ir.Call):
+        value = value.args[0].value
+        depth += 1
+    assert isinstance(value, ir.Const)
+    assert value.kind == "opaque"
+    assert 90 < depth < 150
+
+
+def test_a_long_chain_of_elifs_keeps_every_branch() -> None:
+    text = "if a: pass\n" + "elif b: pass\n" * 300 + "else: c\n"
+    lowered = lower(text)
+    assert isinstance(lowered, ir.FileIR)
+    branches = [node for node in nodes_in(lowered) if isinstance(node, ir.If)]
+    assert len(branches) == 301
+    assert any(isinstance(node, ir.Name) and node.id == "c" for node in nodes_in(lowered))
+    assert ir.decode(ir.encode(lowered)) == lowered
+
+
+def test_the_limit_on_recursion_is_left_as_it_was() -> None:
+    before = sys.getrecursionlimit()
+    lower("a")
+    lower("a b")
+    assert sys.getrecursionlimit() == before
+
+
+# --- problems ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "row"),
+    [
+        ("x = 1\nprint 'x'\n", "Python 2 code: the print statement", 2),
+        ("for a in b:\n    print a\n    c()\n", "Python 2 code: the print statement", 2),
+        ("try:\n    print 'x'\nexcept A, e:\n    pass\n", "Python 2 code", 2),
+        ("raise E, 'm'\n", "Python 2 code: `raise Error, message`", 1),
+        ("exec 'x'\n", "Python 2 code: the exec statement", 1),
+        ("x = `a`\n", "Python 2 code: backticks", 1),
+        ("if a <> b: pass\n", "Python 2 code: the operator `<>`", 1),
+        ("x = 0777\n", "Python 2 code: an octal number", 1),
+        ("x = 10L\n", "Python 2 code: a long integer", 1),
+        ("x = ur'a'\n", "Python 2 code: a `ur` string", 1),
+        ("def f(a, (b, c)): pass\n", "Python 2 code: a tuple as a parameter", 1),
+        ("\nx = x.cuda(async=True)\n", "non_blocking=True", 2),
+        ("\nx = x.cuda(0, async=flag)\n", "non_blocking=True", 2),
+        ("async = 3\n", "use another name", 1),
+        ("a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> d\n", "unresolved merge conflict", 2),
+        ("a\n%matplotlib inline\n", "IPython command", 2),
+        ("!pip install torch\n", "IPython command", 1),
+        ("a\nb\0c\n", "null byte", 2),
+        ("a\n\ud800", "surrogate", 2),
+        ("a\n  b\n", "indent", 2),
+        ("x = (\n", "'(' was never closed", 1),
+    ],
+)
+def test_syntax_problem(text: str, words: str, row: int) -> None:
+    problem = lower(text)
+    assert isinstance(problem, ir.SyntaxProblem)
+    assert words in problem.message
+    assert problem.row == row
+    assert problem.column >= 1
+
+
+def test_a_problem_never_hides_behind_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    lower("x = '\\d'\ny = 1if x else 2\n$\n")
+    lower("x = '\\d'\n")
+    assert not recwarn.list
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", " ", "\n", "  ", "(", ")", "[", "]", "{", "}", ":", ",", "=", "'", '"', "f'"]
+            + ["\\", "#", "!", "def ", "if ", "lambda ", "0", "1.", "*", "\0", "é", '"""', "\r"]
+        ),
+        max_size=25,
+    ).map("".join)
+)
+def test_any_text_is_lowered_or_has_a_problem(text: str) -> None:
+    lowered = lower(text)
+    if isinstance(lowered, ir.SyntaxProblem):
+        assert lowered.message
+        assert "report it" not in lowered.message
+    else:
+        assert ir.decode(ir.encode(lowered)) == lowered
