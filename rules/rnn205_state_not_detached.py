@@ -1,4 +1,67 @@
-"""State not detached.
+"""The hidden state of one iteration enters the next, and brings the whole graph with it.
+
+## What it does
+Walks a training loop twice and reports the call that receives a recurrent state of the previous
+iteration when each iteration runs its own backward pass and nothing detaches or recreates the
+state between. A state that a module keeps in an attribute is followed as well.
+
+## Why it matters
+The state carries the graph of the iteration that made it, and the backward pass has freed that
+graph. The second backward raises `RuntimeError: Trying to backward through the graph a second
+time`. `retain_graph=True` is the wrong cure: each pass then walks through all iterations so
+far, memory grows with every step, and as soon as the optimizer steps between, PyTorch 2.13
+raises `one of the variables needed for gradient computation has been modified by an inplace
+operation`.
+
+Carrying the state is fine: detach it, and the value goes on while the gradient stops. This is
+truncated back-propagation through time.
+
+## Example
+```python
+import torch
+from torch import nn
+
+lstm = nn.LSTM(4, 8)
+optimizer = torch.optim.Adam(lstm.parameters())
+state = (torch.zeros(1, 2, 8), torch.zeros(1, 2, 8))
+for _ in range(100):
+    out, state = lstm(torch.randn(35, 2, 4), state)
+    optimizer.zero_grad()
+    out.pow(2).mean().backward()
+    optimizer.step()
+```
+
+## Use instead
+```python
+import torch
+from torch import nn
+
+lstm = nn.LSTM(4, 8)
+optimizer = torch.optim.Adam(lstm.parameters())
+state = (torch.zeros(1, 2, 8), torch.zeros(1, 2, 8))
+for _ in range(100):
+    state = tuple(part.detach() for part in state)
+    out, state = lstm(torch.randn(35, 2, 4), state)
+    optimizer.zero_grad()
+    out.pow(2).mean().backward()
+    optimizer.step()
+```
+
+## When it stays silent
+- The state is detached, by `detach()`, `.data` or a helper such as `repackage_hidden`.
+- It is created for every batch, or a method that resets it runs in every iteration.
+- It lives inside one graph: many steps, one backward pass.
+- No backward pass runs where it is carried: evaluation, sampling.
+
+## Fix safety
+There is no automatic fix yet. Detaching the state before it is used is safe: a loop that raised
+runs, and the values that flow forward stay the same. Gradients no longer cross the border
+between iterations; if they should, run one backward pass over all of them. If the sequences of
+two batches have nothing to do with each other, recreate the state instead.
+
+## References
+- [The word language model of PyTorch's examples](https://github.com/pytorch/examples/tree/main/word_language_model)
+  and its `repackage_hidden`
 """
 
 from __future__ import annotations

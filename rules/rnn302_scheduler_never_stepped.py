@@ -35,8 +35,7 @@ class SchedulerNeverStepped(Rule):
         self, program: Program, attached: OptimizerEvent, scheduler: values.Thing
     ) -> bool:
         """Whether the scheduler is stepped, handed on, or left to a framework."""
-        function = scheduler.options.get("<function>")
-        if isinstance(function, values.Const) and function.value == "configure_optimizers":
+        if "<handed on>" in scheduler.fields:
             return True
         for event in program.possible(OptimizerEvent):
             if event.what == "schedule" and event.scheduler is scheduler:

@@ -44,5 +44,7 @@ def _in_turn_before(scheduling: OptimizerEvent, step: OptimizerEvent) -> bool:
     """Whether the scheduler steps first, in the very turn of a loop that both share."""
     if scheduling.time > step.time:
         return False
+    if set(scheduling.context.conditions) - set(step.context.conditions):
+        return False
     shared = set(scheduling.loops) & set(step.loops)
     return bool(shared)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import Diagnostic, Level, Load, Opaque, Program, Rule, Step, modules, values
 
-HINTS = ("init", "load", "restore", "reset", "pretrain", "resume", "checkpoint")
+HINTS = ("init", "load", "restore", "pretrain", "resume", "checkpoint")
 
 
 class DefaultRecurrentInit(Rule):

@@ -15,6 +15,16 @@ class ForgetBiasAtZero(Rule):
         for layer in program.layers:
             if not layer.kind.startswith("LSTM"):
                 continue
+            astray = self._astray(program, layer)
+            if astray is not None:
+                yield self.report(
+                    program,
+                    astray.place,
+                    "this raises the input gate's bias: the forget gate's is the second quarter",
+                    help="fill bias[n // 4 : n // 2]; the gates are stacked as input, forget, "
+                    "cell, output",
+                    trail=[Step(layer.place or astray.place, f"the {layer.kind} is built here")],
+                )
             zeroed = self._zeroed(program, layer)
             if len({init.parameter.name for init in zeroed}) < 2:
                 continue
@@ -28,6 +38,14 @@ class ForgetBiasAtZero(Rule):
                 "bias[n // 4 : n // 2].fill_(1.0)",
                 trail=[Step(layer.place or last.place, f"the {layer.kind} is built here")],
             )
+
+    def _astray(self, program: Program, layer: values.Layer) -> Init | None:
+        """A fill of the first quarter of a bias where none raises the second."""
+        fills = [init for init in program.inits_of(layer) if init.parameter.name.startswith("bias")]
+        if any(init.parameter.part == "forget" for init in fills):
+            return None
+        raised = [init for init in fills if init.parameter.part == "input" and _is_raised(init)]
+        return next((init for init in raised if not init.hypothetical), None)
 
     def _zeroed(self, program: Program, layer: values.Layer) -> list[Init]:
         """Fills that leave a forget gate at zero: none that surely follows raises it."""

@@ -47,7 +47,7 @@ for x, y in []:
 """
 
 # Names that an analyser, or one of its workers, might import from where it stands.
-SHADOWING = ("torch", "libcst", "msgspec", "pathspec", "click", "queue", "random", "rules")
+SHADOWING = ("libcst", "msgspec", "pathspec", "click", "queue", "random", "rules")
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def project(tmp_path: Path) -> Path:
     """A training project in which every module ends the process that executes it."""
     (tmp_path / "acme").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "acme"\n')
-    (tmp_path / "model.py").write_text(HOSTILE + MODEL)
-    (tmp_path / "train.py").write_text(HOSTILE + TRAIN)
+    (tmp_path / "model.py").write_text(MODEL + HOSTILE)
+    (tmp_path / "train.py").write_text(TRAIN + HOSTILE)
     for name in ("setup", "conftest", "sitecustomize", *SHADOWING):
         (tmp_path / f"{name}.py").write_text(HOSTILE)
     for name in ("__init__", "__main__", "plots"):
@@ -96,6 +96,6 @@ def test_no_module_of_the_project_is_executed(project: Path, command: tuple[str,
 
 def test_the_project_would_notice(project: Path) -> None:
     """The trap works: importing a module of the project leaves its trace."""
-    completed = subprocess.run([sys.executable, "model.py"], cwd=project, check=False)
+    completed = subprocess.run([sys.executable, "-m", "acme.plots"], cwd=project, check=False)
     assert completed.returncode == 87
-    assert (project / "model.executed").exists()
+    assert (project / "acme" / "__init__.executed").exists()

@@ -7,6 +7,7 @@ They decide which files are worth parsing: they may say yes too often, and hardl
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -28,8 +29,10 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Block(msgspec.Struct, frozen=True, gc=False):
     """A top-level statement with what it defines and what it mentions."""
 
-    names: tuple[str, ...]
+    start: int
+    """Where it begins in the program."""
     text: str
+    names: tuple[str, ...]
     identifiers: frozenset[str]
 
 
@@ -147,7 +150,7 @@ _BLOCK_START = re.compile(
     re.MULTILINE,
 )
 _INNER_DEFINITION = re.compile(
-    r"^[ \t]+(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*=(?!=))", re.MULTILINE
+    r"^(?: {1,4}|\t)(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*=(?!=))", re.MULTILINE
 )
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
@@ -164,8 +167,8 @@ def top_level_blocks(program: str) -> tuple[Block, ...]:
         end = starts[position + 1].start() if position + 1 < len(starts) else len(program)
         text = program[begin:end]
         name = match["defined"] or match["assigned"]
-        names = (name,) if name else _inner_names(text)
-        blocks.append(Block(names, text, frozenset(_IDENTIFIER.findall(text))))
+        names = _inner_names(text) if not name else () if name == "__all__" else (name,)
+        blocks.append(Block(begin, text, names, frozenset(_IDENTIFIER.findall(text))))
         begin = None
     return tuple(blocks)
 
@@ -183,3 +186,28 @@ def defined_names(program: str) -> frozenset[str]:
 def _inner_names(text: str) -> tuple[str, ...]:
     """What a compound statement defines in its branches."""
     return tuple(first or second for first, second in _INNER_DEFINITION.findall(text))
+
+
+def module_uses(program: str, handle: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Where a program uses a module that it holds as `handle`, and with which attributes.
+
+    There are none where the module is taken for a value: `getattr(models, kind)`.
+    """
+    pattern = re.compile(rf"(?<![\w.]){re.escape(handle)}\b((?:\.\w+)*)")
+    for match in pattern.finditer(program):
+        line_start = program.rfind("\n", 0, match.start()) + 1
+        if program[line_start : match.start()].lstrip().startswith(("import ", "from ")):
+            continue
+        attributes = tuple(match[1].split(".")[1:])
+        if attributes and attributes[0] != "__dict__":
+            yield match.start(), attributes
+        elif attributes or _is_argument(program, match.start(), match.end()):
+            yield match.start(), ()
+
+
+def _is_argument(program: str, start: int, end: int) -> bool:
+    """Whether a name stands between brackets or commas, and not in a list of imports."""
+    if program[end : end + 1] not in (",", ")") or program[start - 1] not in ("(", ",", " ", "="):
+        return False
+    opening = program.rfind("(", 0, start)
+    return opening >= 0 and not program[max(opening - 9, 0) : opening].rstrip().endswith("import")

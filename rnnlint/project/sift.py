@@ -8,6 +8,7 @@ that those import, where the data, the loops and the configuration are.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,7 @@ from rnnlint.project.facts import (
     defined_names,
     facts_of,
     mentions_training,
+    module_uses,
     names_layer,
     program_bytes,
     top_level_blocks,
@@ -133,6 +135,11 @@ class _Programs:
         return names
 
 
+_Uses = dict[str, dict["str | None", set[str]]]
+"""Of a module held under one name: which modules below it are used, which names of them (None
+for the module as a value), and what the top-level statements around those uses define."""
+
+
 class _Upwards:
     """Follows recurrent names to the files that import them.
 
@@ -147,26 +154,37 @@ class _Upwards:
         self._programs = programs
         self._importers = _importers(records, graph)
         self._names: dict[str, set[str]] = {}
+        self._uses: dict[tuple[str, str], _Uses] = {}
+        self.reasons: dict[str, str] = {}
+        """The importing files, with the reason for each."""
 
     def follow(self, recurrent: Iterable[str]) -> dict[str, str]:
         """The importing files, with the reason for each."""
-        reasons: dict[str, str] = {}
-        grown: list[str] = []
-        for path in recurrent:
-            if self._grow(path, self._seeds(path)):
-                grown.append(path)
+        grown = [path for path in recurrent if self._grow(path, self._seeds(path))]
         while grown:
             target = grown.pop()
-            folder = target.rpartition("/")[0] + "/"
-            for key in (target, folder):
-                for importer, statement, name in self._importers.get(key, ()):
-                    gained = self._gained(importer, statement, name, target)
-                    if not gained:
-                        continue
-                    reasons.setdefault(importer, f"imports {min(gained)} from {target}")
-                    if self._grow(importer, gained):
-                        grown.append(importer)
-        return reasons
+            for link in self._links(target):
+                gained = self._gained(link, target)
+                if gained is None:
+                    continue
+                self.reasons.setdefault(link.importer, f"imports a recurrent name from {target}")
+                if self._grow(link.importer, gained):
+                    grown.append(link.importer)
+        return self.reasons
+
+    def _links(self, target: str) -> Iterator[_Link]:
+        """The imports through which names of `target` can be reached."""
+        yield from self._importers.get(target, ())
+        folder = target.rpartition("/")[0]
+        while True:
+            # `import package` reaches `package.module.Name`.
+            for package in (f"{folder}/__init__.py", f"{folder}/"):
+                if package != target:
+                    links = self._importers.get(package, ())
+                    yield from (link for link in links if link.handle is not None)
+            if not folder:
+                return
+            folder = folder.rpartition("/")[0]
 
     def _seeds(self, path: str) -> set[str]:
         """The names whose definitions name a recurrent layer themselves."""
@@ -177,46 +195,55 @@ class _Upwards:
             for name in block.names
         }
 
-    def _gained(
-        self, importer: str, statement: ModuleImport, name: str | None, target: str
-    ) -> set[str]:
-        """The recurrent names that an import of `target` brings into the importer.
+    def _gained(self, link: _Link, target: str) -> set[str] | None:
+        """The names that an import makes recurrent in its file; None when it has no part in it.
 
-        `name` is set where the import takes the whole module `target` out of a package.
+        `target` is the file whose recurrent names have grown.
         """
+        if link.handle is not None:
+            return self._gained_by_use(link, link.handle, target)
         recurrent = self._names[target]
-        if statement.names is None:
-            return self._used_through(importer, statement.handle, target)
-        if name is not None:
-            handle = dict(statement.aliases).get(name, name)
-            if importer.endswith("__init__.py"):
-                return {handle}
-            return self._used_through(importer, handle, target)
-        if statement.names == ("*",):
-            return set(recurrent)
-        return {alias for name, alias in statement.bound() if name in recurrent}
+        if link.statement.names == ("*",):
+            return set(recurrent) or None
+        taken = {alias for name, alias in link.statement.bound() if name in recurrent}
+        return taken - link.modules or None
 
-    def _used_through(self, importer: str, handle: str, target: str) -> set[str]:
-        """Whether the importer uses a recurrent name of a module that it holds as `handle`.
+    def _gained_by_use(self, link: _Link, handle: str, target: str) -> set[str] | None:
+        """The names whose definitions use something recurrent of an imported module."""
+        recurrent = self._names[target]
+        gained: set[str] = set()
+        reached = link.target == target and link.importer.endswith("__init__.py")
+        if reached:
+            gained.add(handle.partition(".")[0])
+        for attribute, users in self._uses_of(link, handle).get(target, {}).items():
+            if attribute is None or attribute in recurrent:
+                gained |= users
+                reached = True
+        return gained if reached else None
 
-        A module that is used as a value (`getattr(models, kind)`) counts as well.
-        """
-        text = self._programs.text(importer)
-        first = handle.partition(".")[0]
-        for dotted in _uses(text, handle):
-            if dotted is None or self._leads_to_recurrence(target, dotted):
-                return {first}
-        return set()
+    def _uses_of(self, link: _Link, handle: str) -> _Uses:
+        key = (link.importer, handle)
+        uses = self._uses.get(key)
+        if uses is None:
+            uses = self._uses[key] = {}
+            blocks = self._programs.blocks(link.importer)
+            starts = [block.start for block in blocks]
+            for position, attributes in module_uses(self._programs.text(link.importer), handle):
+                module, attribute = self._followed(link.target, attributes)
+                users = uses.setdefault(module, {}).setdefault(attribute, set())
+                block = bisect_right(starts, position) - 1
+                if block >= 0:
+                    users.update(blocks[block].names)
+        return uses
 
-    def _leads_to_recurrence(self, target: str, dotted: tuple[str, ...]) -> bool:
-        current: str | None = target
-        for attribute in dotted:
-            if current is None:
-                return False
-            if attribute in self._names.get(current, ()):
-                return True
-            current = self._graph.resolve(current, attribute, 1)
-        return False
+    def _followed(self, module: str, attributes: tuple[str, ...]) -> tuple[str, str | None]:
+        """The module that `module.a.b` leads to, and the name taken from it, if any."""
+        for attribute in attributes:
+            below = self._graph.resolve(module, attribute, 1) if _is_package(module) else None
+            if below is None or below == module:
+                return module, attribute
+            module = below
+        return module, None
 
     def _grow(self, path: str, gained: set[str]) -> bool:
         """Add recurrent names to a file, with all that is built on them there."""
@@ -256,6 +283,8 @@ class _Downwards:
         pending = [(path, 0) for path in start]
         while pending:
             importer, distance = pending.pop(0)
+            if _passes_through(importer, self._records[importer].facts):
+                continue
             for path in self._providers(importer):
                 if path in reasons:
                     continue
@@ -318,24 +347,53 @@ class _Downwards:
             yield path
 
 
-def _importers(
-    records: Mapping[str, FileRecord], graph: ImportGraph
-) -> dict[str, list[tuple[str, ModuleImport, str | None]]]:
-    """Who imports a file, with which statement, and as what when it is taken as a whole."""
-    importers: dict[str, list[tuple[str, ModuleImport, str | None]]] = {}
+class _Link(msgspec.Struct, frozen=True, gc=False):
+    """An import of a file of the project."""
+
+    importer: str
+    statement: ModuleImport
+    target: str
+    handle: str | None
+    """The name by which the importer holds the whole module; None when it takes names of it."""
+    modules: frozenset[str] = frozenset()
+    """Those of the names taken that are modules."""
+
+
+def _importers(records: Mapping[str, FileRecord], graph: ImportGraph) -> dict[str, list[_Link]]:
+    """The imports that lead to each file of the project."""
+    importers: dict[str, list[_Link]] = {}
     for importer, record in records.items():
         for statement in record.facts.imports:
-            target = graph.resolve(importer, statement.module, statement.level)
-            if target is None:
-                continue
-            importers.setdefault(target, []).append((importer, statement, None))
-            if statement.names is None or not _is_package(target):
-                continue
-            for name in statement.names:
-                module = _submodule(graph, importer, statement, name)
-                if module is not None and module != target:
-                    importers.setdefault(module, []).append((importer, statement, name))
+            for link in _links(graph, importer, statement):
+                importers.setdefault(link.target, []).append(link)
     return importers
+
+
+def _links(graph: ImportGraph, importer: str, statement: ModuleImport) -> Iterator[_Link]:
+    """The files that one import leads to."""
+    if statement.names is None:
+        yield from _module_links(graph, importer, statement)
+        return
+    target = graph.resolve(importer, statement.module, statement.level)
+    if target is None:
+        return
+    modules: set[str] = set()
+    if _is_package(target):
+        for name, alias in statement.bound():
+            module = _submodule(graph, importer, statement, name)
+            if module is not None and module != target:
+                modules.add(alias)
+                yield _Link(importer, statement, module, alias)
+    yield _Link(importer, statement, target, None, frozenset(modules))
+
+
+def _module_links(graph: ImportGraph, importer: str, statement: ModuleImport) -> Iterator[_Link]:
+    """`import a.b` holds `a`, through which `a.b` and more is reached; `... as c` holds `a.b`."""
+    module = statement.module if statement.aliases else statement.module.partition(".")[0]
+    handle = statement.handle if statement.aliases else module
+    target = graph.resolve(importer, module, 0)
+    if target is not None:
+        yield _Link(importer, statement, target, handle)
 
 
 def _submodule(graph: ImportGraph, importer: str, statement: ModuleImport, name: str) -> str | None:
@@ -346,18 +404,10 @@ def _submodule(graph: ImportGraph, importer: str, statement: ModuleImport, name:
     return graph.resolve(importer, dotted, statement.level)
 
 
+def _passes_through(path: str, facts: FileFacts) -> bool:
+    """Whether a file is there for its re-exports: names are followed through it one by one."""
+    return path.endswith("__init__.py") and not facts.recurrent
+
+
 def _is_package(target: str) -> bool:
     return target.endswith(("__init__.py", "/"))
-
-
-def _uses(program: str, handle: str) -> Iterator[tuple[str, ...] | None]:
-    """The attributes that follow each use of a module; None for its use as a value."""
-    import re
-
-    pattern = re.compile(rf"(?<![\w.]){re.escape(handle)}\b((?:\.\w+)*)")
-    for match in pattern.finditer(program):
-        line_start = program.rfind("\n", 0, match.start()) + 1
-        if program.startswith(("import ", "from "), line_start):
-            continue
-        attributes = tuple(match[1].split(".")[1:])
-        yield attributes or None

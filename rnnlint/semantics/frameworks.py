@@ -131,6 +131,7 @@ def run_lightning_module(
     configured = _hook(run, module, "configure_optimizers", Arguments(), place)
     if configured is not None:
         module.fields["<optimizers>"] = configured
+        _schedule_configured(run, configured, run.returned_at or place)
     if isinstance(loaders, values.Instance):
         source, loaders = loaders, None
     loader = loaders
@@ -158,6 +159,43 @@ def run_lightning_module(
                 _hook(run, module, hook, Arguments(open_ended=True), place)
     with run.without_gradients():
         _hook(run, module, "validation_step", Arguments([batch, UNKNOWN]), place)
+
+
+def _schedule_configured(run: Interpreter, configured: Value, place: Place) -> None:
+    """Record that the trainer steps the schedulers that `configure_optimizers` returns."""
+    told: Value | None = None
+    handed: list[Value] = [configured]
+    if isinstance(configured, values.DictObject):
+        told = configured.fields["entries"].get("monitor")
+        handed = [configured.fields["entries"].get("lr_scheduler", UNKNOWN)]
+    elif isinstance(configured, (values.Tuple, values.ListObject)):
+        handed = list(iteration.known_items(run, configured) or ())
+    while handed:
+        item = handed.pop()
+        if isinstance(item, values.DictObject):
+            entries = item.fields["entries"]
+            inner = entries.get("scheduler", entries.get("lr_scheduler", UNKNOWN))
+            monitor = entries.get("monitor", told)
+        else:
+            inner, monitor = item, told
+        for member in values.members(inner):
+            if isinstance(member, values.Thing) and member.kind == "scheduler":
+                optimizer = member.options.get("optimizer", UNKNOWN)
+                count = 0 if monitor is None else 1
+                run.emit(
+                    events.OptimizerEvent(
+                        place, run.context, "schedule", optimizer, member, count
+                    )
+                )
+            elif isinstance(member, (values.Tuple, values.ListObject)):
+                handed.extend(iteration.known_items(run, member) or ())
+
+
+def is_lightning_module(instance: values.Instance) -> bool:
+    """Whether a LightningModule is among the bases of an object's class."""
+    return any(
+        base.rsplit(".", 1)[-1] == "LightningModule" for base in instance.cls.external_bases()
+    )
 
 
 def _hook(

@@ -123,6 +123,8 @@ class Interpreter:
         self.loop_counter = 0
         self.loop_depths: dict[int, int] = {}
         """How many calls were under way when each execution of a loop began."""
+        self.returned_at: Place | None = None
+        """The expression that the last `return` gave back."""
         self.filling: list[Place] = []
         """Loops that append padding until a sequence is long enough."""
         self.library: values.Value | None = None
@@ -387,12 +389,25 @@ class Interpreter:
                         receiver = known if known is not None else self._fabricated(owner)
                 if key in self.executed:
                     continue
+                if isinstance(receiver, values.Instance) and self._run_lightning(receiver):
+                    continue
                 place = Place(function.module.path, function.node.start, function.node.end)
                 self._entry(
                     lambda f=function, p=place, r=receiver: self.call_function(  # type: ignore[misc]
                         f, Arguments(open_ended=True), p, r
                     )
                 )
+
+    def _run_lightning(self, module: values.Instance) -> bool:
+        """Run a LightningModule that no trainer was seen to fit; False for other objects."""
+        from rnnlint.semantics import frameworks
+
+        if not frameworks.is_lightning_module(module) or "<ran>" in module.cls.fields:
+            return False
+        module.cls.fields["<ran>"] = values.TRUE
+        place = module.cls.place or Place("", 0, 0)
+        self._entry(lambda: frameworks.run_lightning_module(self, module, None, None, place))
+        return True
 
     def _fabricated(self, owner: values.Class) -> Value:
         result: list[Value] = [UNKNOWN]

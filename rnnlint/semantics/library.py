@@ -563,6 +563,12 @@ _THING_METHODS: dict[str, Callable[[Interpreter, values.Thing, str, Arguments, P
 }
 
 
+_THING_BASES = {
+    "scheduler": {"LRScheduler", "_LRScheduler"},
+    "optimizer": {"Optimizer"},
+}
+
+
 def is_instance(run: Interpreter, value: Value, kind: Value) -> bool | None:
     """`isinstance(value, kind)`; None when open."""
     kinds = kind.items if isinstance(kind, values.Tuple) else values.members(kind)
@@ -590,6 +596,8 @@ def _is_one(value: Value, kind: Value) -> bool | None:
     if not isinstance(kind, values.External):
         return None
     wanted = canonical(kind.name)
+    if isinstance(value, values.Thing) and value.kind in ("scheduler", "optimizer"):
+        return wanted.rsplit(".", 1)[-1] in _THING_BASES[value.kind] | {value.name}
     if isinstance(value, values.Layer):
         if wanted == "torch.nn.RNNBase":
             return modules.is_recurrent(value)

@@ -248,6 +248,11 @@ def layer_attribute(layer: values.Layer, name: str, place: Place) -> Value:
             return values.Parameter(layer, name, rank)
     if has_recurrence(layer) and name.startswith(("weight_", "bias_")):
         return values.Parameter(layer, name, 2 if name.startswith("weight") else 1)
+    if name == "_all_weights":
+        names: tuple[Value, ...] = tuple(
+            values.Const(known) for known, _ in parameter_names(layer)
+        )
+        return values.ListObject((values.ListObject(names),))
     if name == "all_weights":
         parameters: tuple[Value, ...] = tuple(
             values.Parameter(layer, known, rank) for known, rank in parameter_names(layer)
@@ -298,6 +303,11 @@ def slice_parameter(
         value = index[0]
         if isinstance(value, values.Slice) and _is_second_quarter(value, first):
             part = "forget"
+    elif isinstance(first, ir.Slice) and first.lower is None and first.upper is not None:
+        value = index[0]
+        upper = value.upper if isinstance(value, values.Slice) else None
+        if isinstance(upper, values.Size) and _scale(upper) == ("//", 4):
+            part = "input"
     elif isinstance(first, ir.Slice) and first.lower is None and first.upper is None:
         part = owner.part
     return msgspec.structs.replace(owner, part=part)

@@ -179,7 +179,18 @@ def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _filter(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    return arguments.positional[1] if len(arguments.positional) > 1 else UNKNOWN
+    if len(arguments.positional) < 2:
+        return UNKNOWN
+    function, iterable = arguments.positional[:2]
+    items = iteration.known_items(run, iterable)
+    if items is None or isinstance(iterable, values.Parameters):
+        return iterable
+    kept = [
+        item
+        for item in items
+        if values.truth(calls.call(run, function, Arguments([item]), place)) is not False
+    ]
+    return values.ListObject(tuple(kept))
 
 
 def _sum(run: Interpreter, arguments: Arguments, place: Place) -> Value:

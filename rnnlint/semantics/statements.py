@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, expressions, iteration, operations, values
+from rnnlint.semantics import attributes, expressions, iteration, library, operations, values
 from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value, join, truth
 
@@ -148,6 +148,7 @@ def _unpack(run: Interpreter, target: ir.Sequence, value: Value, frame: Frame) -
 def _return(run: Interpreter, node: ir.Return, frame: Frame) -> Flow:
     value = NONE if node.value is None else expressions.evaluate(run, node.value, frame)
     frame.returns.append(value)
+    run.returned_at = _place(frame, node)
     return "return"
 
 
@@ -195,14 +196,13 @@ def _execute_if(
             _explore(run, other, frame)
         flow = execute_block(run, taken, frame)
         return flow or None
-    first, second = (node.body, node.orelse)
     optional = isinstance(test, values.Const)
-    if isinstance(test, values.Const) and not test.value:
-        first, second = second, first
     arms = [
-        _arm(run, first, frame, place, 0),
-        _arm(run, second, frame, place, 1, unlikely=optional),
+        _arm(run, block, frame, place, number, optional and bool(test.value) != holds, node.test, holds)  # type: ignore[attr-defined]
+        for number, (block, holds) in enumerate(((node.body, True), (node.orelse, False)))
     ]
+    if optional and not test.value:  # type: ignore[attr-defined]
+        arms.reverse()
     flow = _branch(run, arms, frame)
     return flow or None
 
@@ -232,12 +232,57 @@ def _arm(
     place: Place,
     arm: int,
     unlikely: bool = False,
+    test: ir.Expr | None = None,
+    holds: bool = True,
 ) -> Callable[[], Flow]:
     def execute() -> Flow:
         with run.condition(place, arm, unlikely):
+            if test is not None:
+                _narrow(run, test, holds, frame)
             return execute_block(run, block, frame)
 
     return execute
+
+
+def _narrow(run: Interpreter, test: ir.Expr, holds: bool, frame: Frame) -> None:
+    """Leave out the alternatives of a name that a test on it rules out."""
+    if isinstance(test, ir.Unary) and test.op == "not":
+        _narrow(run, test.operand, not holds, frame)
+        return
+    if isinstance(test, ir.BoolOp) and (test.op == "and") == holds:
+        for part in test.values:
+            _narrow(run, part, holds, frame)
+        return
+    subject = _subject(test)
+    if not isinstance(subject, (ir.Name, ir.Attribute)):
+        return
+    value = expressions.evaluate(run, subject, frame)
+    if not isinstance(value, values.Union):
+        return
+    kept = [m for m in value.members if _may_hold(run, test, m, frame) in (None, holds)]
+    if 0 < len(kept) < len(value.members):
+        assign(run, subject, join(kept), frame)
+
+
+def _subject(test: ir.Expr) -> ir.Expr | None:
+    """What a test is about: `x` in `isinstance(x, T)`, `x is None`, or `x` itself."""
+    if isinstance(test, ir.Call) and isinstance(test.func, ir.Name):
+        if test.func.id == "isinstance" and len(test.args) == 2:
+            return test.args[0].value
+    if isinstance(test, ir.Compare) and test.ops in (("is",), ("is not",)):
+        return test.left
+    return test if isinstance(test, (ir.Name, ir.Attribute)) else None
+
+
+def _may_hold(run: Interpreter, test: ir.Expr, member: Value, frame: Frame) -> bool | None:
+    """Whether a test holds for one alternative of its subject; None when open."""
+    if isinstance(test, ir.Call):
+        kind = expressions.evaluate(run, test.args[1].value, frame)
+        return library.is_instance(run, member, kind)
+    if isinstance(test, ir.Compare):
+        other = expressions.evaluate(run, test.comparators[0], frame)
+        return truth(operations.compare(test.ops[0], member, other))
+    return truth(member)
 
 
 def _explore(run: Interpreter, block: tuple[ir.Stmt, ...], frame: Frame) -> None:

@@ -64,9 +64,18 @@ def _scheduler(
     if frame:
         made.options["<function>"] = values.Const(frame)
     run.things.append(made)
+    for value in arguments.all():
+        _hand_on(value)
     optimizer = options.get("optimizer", UNKNOWN)
     run.emit(events.OptimizerEvent(place, run.context, "attached", optimizer, made))
     return made
+
+
+def _hand_on(value: Value) -> None:
+    """Schedulers that a scheduler is built from are stepped by it."""
+    for member in (*values.members(value), *modules._contained(value)):
+        if isinstance(member, values.Thing) and member.kind == "scheduler":
+            member.fields["<handed on>"] = values.TRUE
 
 
 def _scaler(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
