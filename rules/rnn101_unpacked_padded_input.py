@@ -27,92 +27,51 @@ the padding. Batches of similar lengths save the time.
 
 ## Example
 ```python
-# data.py
 import torch
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
 
 
 def collate(batch):
-    tokens = [torch.tensor(ids) for ids, _ in batch]
-    labels = torch.tensor([label for _, label in batch])
-    return pad_sequence(tokens, batch_first=True), labels
-```
-
-```python
-# train.py
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
-
-from data import collate
+    xs, ys = zip(*batch)
+    return pad_sequence(xs, batch_first=True), torch.tensor(ys)
 
 
-class Sentiment(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Embedding(100, 32, padding_idx=0)
-        self.lstm = nn.LSTM(32, 64, batch_first=True)
-        self.out = nn.Linear(64, 2)
-
-    def forward(self, ids):
-        _, (h_n, _) = self.lstm(self.embed(ids))
-        return self.out(h_n[-1])
-
-
-reviews = [([4, 8, 15], 1), ([16, 23], 0)]
-model = Sentiment()
-optimizer = torch.optim.Adam(model.parameters())
-for ids, labels in DataLoader(reviews, batch_size=2, collate_fn=collate):
+lstm, head = nn.LSTM(4, 32, batch_first=True), nn.Linear(32, 2)
+optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()])
+rows = [(torch.randn(n, 4), n % 2) for n in range(3, 30)]
+for x, y in DataLoader(rows, batch_size=4, collate_fn=collate):
+    _, (h_n, _) = lstm(x)
+    loss = nn.functional.cross_entropy(head(h_n[-1]), y)
     optimizer.zero_grad()
-    nn.functional.cross_entropy(model(ids), labels).backward()
+    loss.backward()
     optimizer.step()
 ```
 
 ## Use instead
 ```python
-# data.py
 import torch
-from torch.nn.utils.rnn import pad_sequence
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.utils.data import DataLoader
 
 
 def collate(batch):
-    tokens = [torch.tensor(ids) for ids, _ in batch]
-    lengths = torch.tensor([len(ids) for ids in tokens])
-    labels = torch.tensor([label for _, label in batch])
-    return pad_sequence(tokens, batch_first=True), lengths, labels
-```
-
-```python
-# train.py
-import torch
-from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
-from torch.utils.data import DataLoader
-
-from data import collate
+    xs, ys = zip(*batch)
+    lengths = torch.tensor([len(x) for x in xs])
+    return pad_sequence(xs, batch_first=True), lengths, torch.tensor(ys)
 
 
-class Sentiment(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Embedding(100, 32, padding_idx=0)
-        self.lstm = nn.LSTM(32, 64, batch_first=True)
-        self.out = nn.Linear(64, 2)
-
-    def forward(self, ids, lengths):
-        packed = pack_padded_sequence(
-            self.embed(ids), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        _, (h_n, _) = self.lstm(packed)
-        return self.out(h_n[-1])
-
-
-reviews = [([4, 8, 15], 1), ([16, 23], 0)]
-model = Sentiment()
-optimizer = torch.optim.Adam(model.parameters())
-for ids, lengths, labels in DataLoader(reviews, batch_size=2, collate_fn=collate):
+lstm, head = nn.LSTM(4, 32, batch_first=True), nn.Linear(32, 2)
+optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()])
+rows = [(torch.randn(n, 4), n % 2) for n in range(3, 30)]
+for x, lengths, y in DataLoader(rows, batch_size=4, collate_fn=collate):
+    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    _, (h_n, _) = lstm(packed)
+    loss = nn.functional.cross_entropy(head(h_n[-1]), y)
     optimizer.zero_grad()
-    nn.functional.cross_entropy(model(ids, lengths), labels).backward()
+    loss.backward()
     optimizer.step()
 ```
 

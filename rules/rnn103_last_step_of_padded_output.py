@@ -9,15 +9,14 @@ or maximum over time that no mask guards.
 The last index is the last step of the longest sequence only. For every other sequence it is a
 step of padding: the state that is left after it, or plain zeros once the output was packed.
 
-With labels that depend on the last token, sequences of 3 to 60 steps and five classes, these
-accuracies were measured (PyTorch 2.13, LSTM, median of three seeds):
+Accuracies of an LSTM on sequences of 3 to 60 steps padded at the end, five classes (PyTorch 2.13,
+median of three seeds):
 
-| read-out | accuracy |
-|---|---|
-| `out[:, -1]` of a batch padded at the end | 0.37 |
-| the last valid step | 1.00 |
-| mean over all steps | 0.47 |
-| mean over valid steps | 0.52 |
+| read-out | the class is | all steps | valid steps |
+|---|---|---|---|
+| last step | the last token | 0.37 | 1.00 |
+| mean over time | the first token | 0.78 | 1.00 |
+| maximum over time | the first token | 0.77 | 1.00 |
 
 ## Example
 ```python
@@ -47,7 +46,7 @@ for x, y in DataLoader(rows, batch_size=4, collate_fn=collate):
 ```python
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from torch.utils.data import DataLoader
 
 
@@ -61,15 +60,15 @@ gru, head = nn.GRU(4, 32, batch_first=True), nn.Linear(32, 2)
 optimizer = torch.optim.Adam([*gru.parameters(), *head.parameters()])
 rows = [(torch.randn(n, 4), n % 2) for n in range(3, 30)]
 for x, lengths, y in DataLoader(rows, batch_size=4, collate_fn=collate):
-    out, _ = gru(x)
-    last = out[torch.arange(len(out)), lengths - 1]
-    loss = nn.functional.cross_entropy(head(last), y)
+    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    _, h_n = gru(packed)
+    loss = nn.functional.cross_entropy(head(h_n[-1]), y)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 ```
 
-Once the batch is packed, `h_n[-1]` is the same and needs no index.
+Without packing, `out[torch.arange(len(out)), lengths - 1]` is the same step.
 
 ## When it stays silent
 - Padding at the front: the last step is a real one.

@@ -19,30 +19,16 @@ recurrent network did not train and who found out why.
 
 ## Example
 ```python
-# data.py
-import torch
-from torch.nn.utils.rnn import pad_sequence
-
-
-def collate(batch):
-    xs, ys = zip(*batch)
-    return pad_sequence(xs, batch_first=True), torch.tensor(ys)
-```
-
-```python
-# train.py
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
-from data import collate
-
+data = TensorDataset(torch.randn(64, 24, 4), torch.randint(0, 2, (64,)))
 gru, head = nn.GRU(4, 32), nn.Linear(32, 2)
 optimizer = torch.optim.Adam([*gru.parameters(), *head.parameters()])
-rows = [(torch.randn(n, 4), n % 2) for n in range(3, 30)]
-for x, y in DataLoader(rows, batch_size=4, collate_fn=collate):
+for x, y in DataLoader(data, batch_size=8, shuffle=True):
     out, _ = gru(x)
-    loss = nn.functional.cross_entropy(head(out.mean(dim=1)), y)
+    loss = nn.functional.cross_entropy(head(out[:, -1]), y)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -50,30 +36,16 @@ for x, y in DataLoader(rows, batch_size=4, collate_fn=collate):
 
 ## Use instead
 ```python
-# data.py
-import torch
-from torch.nn.utils.rnn import pad_sequence
-
-
-def collate(batch):
-    xs, ys = zip(*batch)
-    return pad_sequence(xs, batch_first=True), torch.tensor(ys)
-```
-
-```python
-# train.py
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
-from data import collate
-
+data = TensorDataset(torch.randn(64, 24, 4), torch.randint(0, 2, (64,)))
 gru, head = nn.GRU(4, 32, batch_first=True), nn.Linear(32, 2)
 optimizer = torch.optim.Adam([*gru.parameters(), *head.parameters()])
-rows = [(torch.randn(n, 4), n % 2) for n in range(3, 30)]
-for x, y in DataLoader(rows, batch_size=4, collate_fn=collate):
+for x, y in DataLoader(data, batch_size=8, shuffle=True):
     out, _ = gru(x)
-    loss = nn.functional.cross_entropy(head(out.mean(dim=1)), y)
+    loss = nn.functional.cross_entropy(head(out[:, -1]), y)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -14,9 +14,10 @@ meet it again and again.
 
 ## Example
 ```python
-# model.py
+import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.utils.data import DataLoader
 
 
 class Encoder(nn.Module):
@@ -27,15 +28,6 @@ class Encoder(nn.Module):
     def forward(self, x, lengths):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         return self.lstm(packed)[1][0][-1]
-```
-
-```python
-# train.py
-import torch
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
-
-from model import Encoder
 
 
 def collate(batch):
@@ -55,9 +47,10 @@ for x, lengths in DataLoader(rows, batch_size=2, collate_fn=collate):
 
 ## Use instead
 ```python
-# model.py
+import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.utils.data import DataLoader
 
 
 class Encoder(nn.Module):
@@ -68,15 +61,6 @@ class Encoder(nn.Module):
     def forward(self, x, lengths):
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return self.lstm(packed)[1][0][-1]
-```
-
-```python
-# train.py
-import torch
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
-
-from model import Encoder
 
 
 def collate(batch):

@@ -12,9 +12,9 @@ gradient through it reaches one step. The final state of the backward direction 
 *first* step: `out[:, -1, :H]` equals `h_n[-2]` and `out[:, 0, H:]` equals `h_n[-1]`, while
 `out[:, -1, H:]` is something else.
 
-With labels that depend on the first token, `out[:, -1]` of a bidirectional LSTM reached an
-accuracy of 0.21 and the final states of the packed batch 1.00 (five classes, measured with
-PyTorch 2.13).
+With labels that depend on the first token of padded sequences of 3 to 60 steps, `out[:, -1]` of
+a bidirectional LSTM reached an accuracy of 0.21, and the final states of the packed batch 1.00
+(five classes, measured with PyTorch 2.13).
 
 ## Example
 ```python

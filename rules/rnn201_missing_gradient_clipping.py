@@ -24,7 +24,7 @@ Measured with PyTorch 2.13 on a small language model, ten runs each:
 
 So an LSTM at a sane rate trains without, and a missing clip is rarely the reason why a run
 fails: of 149 settled threads of people whose recurrent network did not train, 9 were about
-clipping. It costs about 1.5 % of a step.
+clipping. A clip cost 1.5 % of a step of a two-layer LSTM.
 
 ## Example
 ```python
@@ -124,6 +124,8 @@ class MissingGradientClipping(Rule):
             iteration = program.iteration_of(backward)
             if not any(_steps(event) for event in iteration):
                 continue
+            if all(_searches_its_step(event) for event in iteration if _steps(event)):
+                continue
             found.add(backward.place)
             yield self._found(
                 program,
@@ -200,6 +202,14 @@ def _may_clip(event: Event) -> bool:
 
 def _steps(event: Event) -> bool:
     return isinstance(event, OptimizerEvent) and event.what == "step"
+
+
+def _searches_its_step(event: Event) -> bool:
+    """Whether the optimizer is LBFGS, whose line search clipping would mislead."""
+    return isinstance(event, OptimizerEvent) and any(
+        isinstance(member, values.Thing) and member.name == "LBFGS"
+        for member in values.members(event.optimizer)
+    )
 
 
 def _switched_off(given: values.Value, option: str) -> bool:

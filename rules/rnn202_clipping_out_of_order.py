@@ -63,7 +63,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Backward, Clip, Diagnostic, Event, Level, OptimizerEvent, Program, Rule, Step
+from rnnlint.api import (
+    Backward,
+    Clip,
+    Diagnostic,
+    Event,
+    Level,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+)
 
 EFFECT = {
     "step": "after optimizer.step(), when the gradients have been used",

@@ -1,4 +1,64 @@
-"""Scheduler never stepped.
+"""A learning-rate scheduler is built and never stepped.
+
+## What it does
+Reports the construction of a scheduler whose `step` is called nowhere in the project, and that
+is handed to no framework that would call it.
+
+## Why it matters
+A scheduler does nothing by itself. Without `step()` the rate keeps its first value, and the
+configuration claims a decay that never happens: results are compared and reported under a
+schedule that they were not trained with. Some schedulers change the rate when they are built
+(`LinearLR` divides it by three, `OneCycleLR` starts at a 25th of its maximum), so the run even
+stays at a rate that nobody chose.
+
+## Example
+```python
+import torch
+from torch import nn
+
+model = nn.GRU(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.5)
+for epoch in range(50):
+    loss = model(torch.randn(20, 2, 4))[0].pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+```
+
+## Use instead
+```python
+import torch
+from torch import nn
+
+model = nn.GRU(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.5)
+for epoch in range(50):
+    loss = model(torch.randn(20, 2, 4))[0].pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    scheduler.step()
+```
+
+## When it stays silent
+- `step` is called anywhere, in another file, in a loop over schedulers, or behind an option.
+- The scheduler is returned from `configure_optimizers`, given to a trainer, or attached to an
+  engine.
+- It is a member of `SequentialLR` or `ChainedScheduler`, which step their members.
+- It is handed to code that cannot be seen.
+
+## Fix safety
+There is no automatic fix yet. Where the step belongs depends on the scheduler: once an epoch for
+`StepLR`, `MultiStepLR` and `ReduceLROnPlateau`, once a batch for `OneCycleLR`, `CyclicLR` and
+warm-ups that count steps. The run changes, since the rate does; if the constant rate was right,
+delete the scheduler instead.
+
+## References
+- [How to adjust learning rate](https://pytorch.org/docs/stable/optim.html), PyTorch's guide
 """
 
 from __future__ import annotations

@@ -1,4 +1,64 @@
-"""Scheduler before optimizer.
+"""The scheduler takes its first step before the optimizer does.
+
+## What it does
+Follows one iteration of a training loop, through the functions it calls, and reports the
+scheduler's step when it comes before the first step of its optimizer.
+
+## Why it matters
+The first value of the schedule is skipped: a warm-up starts one notch too high, a decay comes
+one epoch too early. PyTorch warns once, `Detected call of lr_scheduler.step() before
+optimizer.step()`, among many other lines of output. Before PyTorch 1.1 this was the order that
+the documentation asked for, so it survives in courses and in code that was written after them.
+
+## Example
+```python
+import torch
+from torch import nn
+
+model = nn.LSTM(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10)
+for epoch in range(50):
+    scheduler.step()
+    for _ in range(20):
+        loss = model(torch.randn(20, 2, 4))[0].pow(2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+```
+
+## Use instead
+```python
+import torch
+from torch import nn
+
+model = nn.LSTM(4, 8)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10)
+for epoch in range(50):
+    for _ in range(20):
+        loss = model(torch.randn(20, 2, 4))[0].pow(2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    scheduler.step()
+```
+
+## When it stays silent
+- The optimizer steps first, in the loop, in a function that it calls, or through a scaler.
+- The step at the start of an epoch leaves out the first one, as in `if epoch > 0`.
+- A framework steps both.
+- The order cannot be seen.
+
+## Fix safety
+There is no automatic fix yet. Moving the line behind the optimizer's step is safe when both stand
+in one block. The schedule is late by one compared with the old runs, that is, on time.
+
+## References
+- [How to adjust learning rate](https://pytorch.org/docs/stable/optim.html), PyTorch's guide,
+  with its note on the order
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ SMALL_BATCH = 200_000
 """Code points that are not worth a worker's start."""
 CHUNK = 64_000
 """Code points sent to a worker at once: few messages, and no worker idle at the end."""
-LARGEST_FILE = 3_000_000
-"""Code points; a tree takes a hundred times the memory of its text."""
+LARGEST_FILE = 1_000_000
+"""Code points; a tree takes up to 280 times the memory of its text."""
 FILE_TIMEOUT = 60.0
 """Seconds that one file may take."""
 START_TIMEOUT = 60.0
@@ -122,6 +122,7 @@ def _work(connection: Connection, inherited: list[Connection]) -> None:
     """Lower the chunks of texts that arrive, until there is no one to send any."""
     # An interrupt is the parent's to handle: it ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_quietly()
     for other in inherited:
         other.close()
     gc.disable()
@@ -133,6 +134,17 @@ def _work(connection: Connection, inherited: list[Connection]) -> None:
             gc.collect()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _die_quietly() -> None:
+    """Leave no trace of a crash but the exit code: it is expected, and reported."""
+    import faulthandler
+
+    faulthandler.disable()
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 # --- the parent's side -------------------------------------------------------------

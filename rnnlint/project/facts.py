@@ -33,7 +33,6 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     """Where it begins in the program."""
     text: str
     names: tuple[str, ...]
-    identifiers: frozenset[str]
 
 
 def program_bytes(path: str, data: bytes) -> bytes:
@@ -86,16 +85,12 @@ _TELLING = (
     # a layer whose name is only known when the program runs
     b"nn.__dict__",
     b"vars(nn)",
-    b"vars(torch.nn)",
     b"'nn.'",
     b'"nn."',
     b"nn.{",
-    # the module of the layers, and the functions behind them
-    b"nn.modules.rnn",
-    b"nn.modules import rnn",
-    b"torch.lstm(",
-    b"torch.gru(",
-    b"torch.rnn_",
+    # the module of the layers
+    b"modules.rnn",
+    b"modules import rnn",
     # what only makes sense with a recurrent layer
     b"pack_padded_sequence",
     b"pad_packed_sequence",
@@ -143,44 +138,41 @@ def mentions_training(program: str) -> bool:
 # --- top-level statements -------------------------------------------------------------
 
 _BLOCK_START = re.compile(
-    r"^(?:(?:async[ \t]+)?(?:def|class)[ \t]+(?P<defined>\w+)"
+    # The line end makes a literal prefix, which is much faster to search for than `^`.
+    r"\n(?:(?:async[ \t]+)?(?:def|class)[ \t]+(?P<defined>\w+)"
     r"|(?P<assigned>\w+)[ \t]*(?::[^=\n]+)?=(?!=)"
     r"|(?P<decorator>@)"
-    r"|(?:if|for|while|with|try|else|elif|except|finally|import|from|print)\b)",
-    re.MULTILINE,
+    r"|(?:if|for|while|with|try|else|elif|except|finally|import|from|print)\b)"
 )
 _INNER_DEFINITION = re.compile(
-    r"^(?: {1,4}|\t)(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*=(?!=))", re.MULTILINE
+    r"\n(?: {1,4}|\t)(?:(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*=(?!=))"
 )
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 def top_level_blocks(program: str) -> tuple[Block, ...]:
     """The top-level statements of a program, as far as the start of its lines shows them."""
+    # The line end in front lets the first line match; offsets of lines are those of the
+    # line ends before them, and so those in the program as it was.
+    program = "\n" + program
     starts = list(_BLOCK_START.finditer(program))
+    ends = [*(match.start() for match in starts), len(program)][1:]
     blocks: list[Block] = []
     begin: int | None = None
-    for position, match in enumerate(starts):
+    for match, end in zip(starts, ends, strict=True):
         begin = match.start() if begin is None else begin
         if match["decorator"]:
             continue  # the decorators belong to what they decorate
-        end = starts[position + 1].start() if position + 1 < len(starts) else len(program)
         text = program[begin:end]
         name = match["defined"] or match["assigned"]
         names = _inner_names(text) if not name else () if name == "__all__" else (name,)
-        blocks.append(Block(begin, text, names, frozenset(_IDENTIFIER.findall(text))))
+        blocks.append(Block(begin, text, names))
         begin = None
     return tuple(blocks)
 
 
-def defined_names(program: str) -> frozenset[str]:
-    """The names that top-level statements of a program define, imports aside."""
-    names: set[str] = set()
-    for match in _BLOCK_START.finditer(program):
-        name = match["defined"] or match["assigned"]
-        if name:
-            names.add(name)
-    return frozenset(names) | frozenset(_inner_names(program))
+def mentions_name(text: str, name: str) -> bool:
+    """Whether an identifier stands in a text."""
+    return name in text and re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 def _inner_names(text: str) -> tuple[str, ...]:
@@ -193,8 +185,11 @@ def module_uses(program: str, handle: str) -> Iterator[tuple[int, tuple[str, ...
 
     There are none where the module is taken for a value: `getattr(models, kind)`.
     """
-    pattern = re.compile(rf"(?<![\w.]){re.escape(handle)}\b((?:\.\w+)*)")
+    pattern = re.compile(rf"{re.escape(handle)}\b((?:\.\w+)*)")
     for match in pattern.finditer(program):
+        before = program[match.start() - 1 : match.start()]
+        if before == "." or before == "_" or before.isalnum():
+            continue
         line_start = program.rfind("\n", 0, match.start()) + 1
         if program[line_start : match.start()].lstrip().startswith(("import ", "from ")):
             continue

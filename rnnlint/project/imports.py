@@ -47,17 +47,12 @@ class ImportGraph:
                 folders.add(folder)
                 folder = posixpath.dirname(folder)
         self._folders = frozenset(folders)
-        # Most imports lead out of the project: their first name tells at once.
-        self._top_names = frozenset(
-            {posixpath.basename(path)[: -len(".py")] for path in self._files}
-            | {posixpath.basename(folder) for folder in folders}
-        )
+        self._homes = self._homes_of_names()
         self._roots = self._source_roots()
         self._known: dict[tuple[str, str, int], tuple[str, ...]] = {}
-        self._bases_known: dict[str, tuple[str, ...]] = {}
 
     @property
-    def source_roots(self) -> tuple[str, ...]:
+    def source_roots(self) -> frozenset[str]:
         """The folders whose modules are top-level modules, the project root ("") among them."""
         return self._roots
 
@@ -69,7 +64,7 @@ class ImportGraph:
         importer wins: its own folder, the folders above it, then the other source roots.
         An absolute import never leads a file to itself.
         """
-        folder = posixpath.dirname(importer)
+        folder = importer.rpartition("/")[0]
         key = (folder, module, level)
         found = self._known.get(key)
         if found is None:
@@ -80,38 +75,45 @@ class ImportGraph:
         return None
 
     def _candidates(self, folder: str, module: str, level: int) -> list[str]:
-        parts = module.replace(".", "/")
+        path = module.replace(".", "/")
         if level:
             base = _ancestor(folder, level - 1)
-            bases: tuple[str, ...] = () if base is None else (base,)
-        elif not module or parts.split("/", 1)[0] not in self._top_names:
-            return []
+            bases = [] if base is None else [base]
         else:
-            bases = self._bases(folder)
+            bases = self._bases(folder, module.partition(".")[0])
         regular: list[str] = []
         namespaces: list[str] = []
         for base in bases:
-            stem = posixpath.join(base, parts) if parts else base
-            package = posixpath.join(stem, "__init__.py")
+            stem = f"{base}/{path}" if base and path else base or path
+            package = f"{stem}/__init__.py" if stem else "__init__.py"
             if package in self._files:
                 regular.append(package)
-            elif stem and stem + ".py" in self._files:
-                regular.append(stem + ".py")
+            elif f"{stem}.py" in self._files:
+                regular.append(f"{stem}.py")
             elif not stem or stem in self._folders:
-                namespaces.append(stem + "/" if stem else "./")
+                namespaces.append(f"{stem}/" if stem else "./")
         # As in Python, a namespace package is what remains when nothing better was found.
         return regular + namespaces
 
-    def _bases(self, folder: str) -> tuple[str, ...]:
-        bases = self._bases_known.get(folder)
-        if bases is None:
-            own = [folder, *_parents(folder)]
-            others = [root for root in self._roots if root not in own]
-            others.sort(key=lambda root: (-_shared(folder, root), root.count("/"), root))
-            bases = self._bases_known[folder] = (*own, *others)
-        return bases
+    def _bases(self, folder: str, name: str) -> list[str]:
+        """The folders in which an import in `folder` finds a top-level `name`, nearest first."""
+        homes = self._homes.get(name)
+        if homes is None:
+            return []  # most imports lead out of the project
+        own = [folder, *_parents(folder)]
+        others = [root for root in homes if root in self._roots and root not in own]
+        others.sort(key=lambda root: (-_shared(folder, root), root.count("/"), root))
+        return [base for base in own if base in homes] + others
 
-    def _source_roots(self) -> tuple[str, ...]:
+    def _homes_of_names(self) -> dict[str, set[str]]:
+        """The folders that hold a module or a package of each name."""
+        homes: dict[str, set[str]] = {}
+        for path in (*self._files, *self._folders):
+            folder, _, name = path.removesuffix(".py").rpartition("/")
+            homes.setdefault(name, set()).add(folder)
+        return homes
+
+    def _source_roots(self) -> frozenset[str]:
         """The root, `src`, and each folder that holds a top-level package."""
         roots = {""}
         if "src" in self._folders:
@@ -121,7 +123,7 @@ class ImportGraph:
             parent = posixpath.dirname(package)
             if package and parent not in packages:
                 roots.add(parent)
-        return tuple(sorted(roots))
+        return frozenset(roots)
 
 
 def _is_init(path: str) -> bool:

@@ -1,7 +1,8 @@
 """Path patterns: those of `.gitignore` files and of the settings.
 
-Both use git's syntax.  A plain name (`build`, `node_modules/`) is a set look-up; only other
-patterns need `pathspec`, whose import costs more than a whole warm run may.
+Both use git's syntax.  Ordinary patterns (`build/`, `*.py[cod]`, `/docs/_build`) are translated
+here; only unusual ones (`**`, escapes, ranges) need `pathspec`, whose import costs as much as the
+rest of a warm run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Patterns:
             self._compiled = _compile(self._lines)
         candidate = path + "/" if is_folder else path
         for included, expression in self._compiled:
-            if expression.match(candidate):
+            if expression.search(candidate):
                 return included
         return None
 
@@ -118,18 +119,48 @@ def _compile(lines: tuple[str, ...]) -> tuple[tuple[bool, re.Pattern[str]], ...]
 
 
 def _expressions(line: str) -> list[tuple[bool, str]]:
-    """The expression of one pattern; none for a comment or, as git has it, an invalid pattern."""
+    """What a pattern says and the expression for it; none for a comment or an invalid pattern."""
     import re
 
+    line = line.rstrip(" \t\r\n") if "\\" not in line else line
+    if not line or line.startswith("#"):
+        return []
+    if re.fullmatch(_ORDINARY, line, re.ASCII):
+        return [_translated(line)]
     from pathspec import GitIgnoreSpec
 
     try:
         patterns = GitIgnoreSpec.from_lines([line]).patterns
     except ValueError:
-        return []
+        return []  # git, too, passes over what it does not understand
     # Named groups must go: one name may stand only once in a joined expression.
     return [
         (pattern.include, re.sub(r"\(\?P<\w+>", "(?:", f"(?:{pattern.regex.pattern})"))
         for pattern in patterns
         if pattern.include is not None and pattern.regex is not None
     ]
+
+
+# Names between slashes, with at most single stars, `?` and `[abc]`; nothing that can be escaped.
+_ORDINARY = r"!?/?(?:(?:[\w.?$@+~-]|\*(?!\*)|\[[A-Za-z0-9]+\])+(?:/(?!/)|$))+"
+
+
+def _translated(line: str) -> tuple[bool, str]:
+    """What an ordinary pattern says and the expression for it."""
+    import re
+
+    included = not line.startswith("!")
+    pattern = line.removeprefix("!")
+    folders_only = pattern.endswith("/")
+    pattern = pattern.rstrip("/")
+    # A pattern with a slash is anchored to its folder, others match at any depth.
+    start = "" if "/" in pattern else "(?:.+/)?"
+    segments = [
+        "[^/]+" if segment == "*" else re.sub(r"[*?.$+~@-]", _character, segment)
+        for segment in pattern.removeprefix("/").split("/")
+    ]
+    return included, f"^{start}{'/'.join(segments)}{'/' if folders_only else '(?:/|$)'}"
+
+
+def _character(match: re.Match[str]) -> str:
+    return {"*": "[^/]*", "?": "[^/]"}.get(match[0], "\\" + match[0])

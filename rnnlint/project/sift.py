@@ -9,6 +9,7 @@ that those import, where the data, the loops and the configuration are.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -18,8 +19,8 @@ from rnnlint.project.discovery import ProjectFile
 from rnnlint.project.facts import (
     Block,
     FileFacts,
-    defined_names,
     facts_of,
+    mentions_name,
     mentions_training,
     module_uses,
     names_layer,
@@ -27,6 +28,7 @@ from rnnlint.project.facts import (
     top_level_blocks,
 )
 from rnnlint.project.imports import ImportGraph, ModuleImport
+from rnnlint.project.notebook import NotebookError
 from rnnlint.project.source import content_digest
 
 Read = Callable[[str], "bytes | Notice"]
@@ -118,7 +120,10 @@ class _Programs:
         text = self._texts.get(path)
         if text is None:
             data = self._read(path)
-            program = b"" if isinstance(data, Notice) else program_bytes(path, data)
+            try:
+                program = b"" if isinstance(data, Notice) else program_bytes(path, data)
+            except NotebookError:
+                program = b""
             text = self._texts[path] = program.decode("utf-8", "replace")
         return text
 
@@ -129,9 +134,11 @@ class _Programs:
         return blocks
 
     def defined(self, path: str) -> frozenset[str]:
+        """The names that the top-level statements of a file define, imports aside."""
         names = self._defined.get(path)
         if names is None:
-            names = self._defined[path] = defined_names(self.text(path))
+            found = (name for block in self.blocks(path) for name in block.names)
+            names = self._defined[path] = frozenset(found)
         return names
 
 
@@ -248,17 +255,19 @@ class _Upwards:
     def _grow(self, path: str, gained: set[str]) -> bool:
         """Add recurrent names to a file, with all that is built on them there."""
         names = self._names.setdefault(path, set())
-        if gained <= names:
+        fresh = gained - names
+        if not fresh:
             return False
-        names |= gained
         blocks = [block for block in self._programs.blocks(path) if block.names]
-        changed = True
-        while changed:
-            changed = False
-            for block in blocks:
-                if not names.isdisjoint(block.identifiers) and not names.issuperset(block.names):
-                    names.update(block.names)
-                    changed = True
+        while fresh:
+            names |= fresh
+            mentioning = (
+                block.names
+                for block in blocks
+                if not names.issuperset(block.names)
+                and any(mentions_name(block.text, name) for name in fresh)
+            )
+            fresh = {name for found in mentioning for name in found} - names
         return True
 
 
@@ -280,26 +289,33 @@ class _Downwards:
         """
         start = list(selected)
         reasons = dict.fromkeys(start, "")
-        pending = [(path, 0) for path in start]
+        pending = deque((path, 0) for path in start)
         while pending:
-            importer, distance = pending.pop(0)
+            importer, distance = pending.popleft()
             if _passes_through(importer, self._records[importer].facts):
                 continue
             for path in self._providers(importer):
                 if path in reasons:
                     continue
-                if distance and not mentions_training(self._programs.text(path)):
+                if distance and not self._matters(path):
                     continue
                 reasons[path] = f"imported by {importer}"
                 pending.append((path, distance + 1))
         return {path: why for path, why in reasons.items() if why}
+
+    def _matters(self, path: str) -> bool:
+        """Whether a file that is imported at second hand is worth reading."""
+        return _passes_through(path, self._records[path].facts) or mentions_training(
+            self._programs.text(path)
+        )
 
     def _providers(self, importer: str) -> Iterator[str]:
         """The files that define what a file imports, and the re-exports on the way."""
         for statement in self._records[importer].facts.imports:
             target = self._graph.resolve(importer, statement.module, statement.level)
             if statement.names is None:
-                yield from self._existing(target)
+                # `import package` makes all that it re-exports reachable.
+                yield from self._chain(importer, statement, target, "*", set())
                 continue
             for name in statement.names:
                 yield from self._chain(importer, statement, target, name, set())

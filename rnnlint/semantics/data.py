@@ -444,6 +444,13 @@ def text_dataset(run: Interpreter, arguments: Arguments, place: Place) -> values
     fields: dict[str, Value] = {}
     for value in arguments.all():
         _collect_fields(run, value, fields)
+    given = tuple(
+        value
+        for value in arguments.all()
+        if isinstance(value, values.Thing) and value.kind == "field"
+    )
+    if given:
+        fields["<fields>"] = values.Tuple(given)
     return values.Thing("text_dataset", "Dataset", place, fields)
 
 
@@ -499,7 +506,7 @@ def text_batch_attribute(run: Interpreter, batch: values.Thing, name: str) -> Va
     """`batch.text`: the padded tensor, with its lengths where the Field includes them."""
     field = batch.options.get(name)
     if not isinstance(field, values.Thing) or field.kind != "field":
-        field = _guessed_field(run, name)
+        field = _guessed_field(run, batch, name)
     if field is None:
         return UNKNOWN
     if field.name in ("LabelField", "RawField"):
@@ -527,17 +534,27 @@ def text_batch_attribute(run: Interpreter, batch: values.Thing, name: str) -> Va
 _LABELS = frozenset("label labels target y stars rating".split())
 
 
-def _guessed_field(run: Interpreter, name: str) -> values.Thing | None:
+def _guessed_field(run: Interpreter, batch: values.Thing, name: str) -> values.Thing | None:
     """The Field behind an attribute when the dataset's fields were not seen.
 
-    All sequence Fields of the project have to agree in what matters.
+    All sequence Fields that the dataset was given, or else those of the file that makes
+    the batches, or else all of the project, have to agree in what matters.
     """
     if name in _LABELS or name.startswith("__") or name in ("dataset", "fields", "batch_size"):
         return None
-    fields = [
+    given = batch.options.get("<fields>")
+    known = list(given.items) if isinstance(given, values.Tuple) else []
+    here = [
         thing
         for thing in run.things
-        if thing.kind == "field"
+        if thing.kind == "field" and thing.place and batch.place
+        if thing.place.path == batch.place.path
+    ]
+    fields = [
+        thing
+        for thing in known or here or run.things
+        if isinstance(thing, values.Thing)
+        and thing.kind == "field"
         and thing.name not in ("LabelField", "RawField")
         and values.default_truth(thing.options.get("sequential", values.TRUE)) is not False
     ]

@@ -19,7 +19,7 @@ class Context:
     """Where in the run something happens."""
 
     __slots__ = (
-        "conditions", "entry", "gradients", "hypothetical", "loops", "settled", "stack",
+        "conditions", "entry", "fabricated", "gradients", "hypothetical", "loops", "settled", "stack",
         "unlikely",
     )  # fmt: skip
 
@@ -34,6 +34,8 @@ class Context:
         """The branches taken on tests whose outcome is not known."""
         self.hypothetical = False
         """Whether this code runs only if a constant of the program were changed."""
+        self.fabricated = False
+        """Whether this builds an object that nobody builds, from arguments nobody gives."""
         self.unlikely = False
         """Whether this code runs only if an option is given another value than its default."""
         self.settled = False

@@ -309,6 +309,8 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
     made = values.ListObject(None, element, kind=kind)
     made.fields["order"] = collected.order
     made.fields["order_steps"] = collected.order_steps
+    if collected.padding is not None:
+        made.fields["padding"] = collected.padding
     return made
 
 
@@ -320,6 +322,7 @@ class _Collected:
         self.order = ""
         self.order_steps: values.Provenance = ()
         self.filler: values.Filler | None = None
+        self.padding: values.Padding | None = None
 
 
 def _generate(
@@ -345,6 +348,8 @@ def _generate(
     if items is None or len(items) > iteration.MAX_UNROLLED:
         items = (iteration.element(run, iterable),)
         collected.exact = False
+        if len(node.generators) == 1 and not generator.ifs:
+            collected.padding = iteration.padding_of(iterable)
         if depth == 0 and isinstance(iterable, (values.ListObject, values.Tensor)):
             collected.order, collected.order_steps = iteration.order_of(iterable)
     for item in items:

@@ -323,7 +323,12 @@ class Interpreter:
         if isinstance(made, Value):
             return made
         cls.fields["<fabricated>"] = UNKNOWN
-        made = self.instantiate(cls, Arguments(open_ended=True), cls.place or Place("", 0, 0))
+        saved, self.context.fabricated = self.context.fabricated, True
+        place = cls.place or Place("", 0, 0)
+        try:
+            made = self.instantiate(cls, Arguments(open_ended=True), place)
+        finally:
+            self.context.fabricated = saved
         cls.fields["<fabricated>"] = made
         return made
 

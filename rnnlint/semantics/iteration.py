@@ -135,6 +135,16 @@ def _worth_unrolling(items: tuple[Value, ...]) -> bool:
     )
 
 
+def padding_of(value: Value) -> values.Padding | None:
+    """The padding of one sequence: a list that was filled up, or a row of a batch."""
+    if isinstance(value, values.ListObject):
+        found = value.fields.get("padding")
+        return found if isinstance(found, values.Padding) else None
+    if isinstance(value, values.Tensor) and value.batch_axis is None:
+        return value.padding
+    return None
+
+
 def order_of(value: Value) -> tuple[str, values.Provenance]:
     """Whether a batch or its lengths are "sorted", in "arbitrary" order, or ""."""
     if isinstance(value, values.ListObject):

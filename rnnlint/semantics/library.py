@@ -501,7 +501,7 @@ def item_of_thing(run: Interpreter, thing: values.Thing, key: Value, place: Plac
         return training.group_item(thing, key)
     if thing.kind in ("encoding", "text_batch") and isinstance(key, values.Const):
         return attribute_of_thing(run, thing, str(key.value), place)
-    if thing.kind == "namespace" and isinstance(key, values.Const):
+    if thing.kind in ("namespace", "model_output") and isinstance(key, values.Const):
         value = thing.fields.get(key.value)
         return value if isinstance(value, Value) else UNKNOWN
     if thing.kind == "tensor_dataset":
@@ -519,8 +519,8 @@ def set_item_of_thing(
 
 
 def items_of_thing(run: Interpreter, thing: values.Thing) -> tuple[Value, ...] | None:
-    if thing.kind == "fabric_prepared":
-        return None
+    if thing.kind == "model_output":
+        return (thing.fields["last_hidden_state"], thing.fields["pooler_output"])
     return None
 
 
@@ -532,7 +532,7 @@ def call_thing(run: Interpreter, thing: values.Thing, arguments: Arguments, plac
     if thing.kind == "padding_collator":
         return frameworks.encode(run, arguments, thing.place or place)
     if thing.kind == "transformer":
-        return frameworks.run_transformer(arguments)
+        return frameworks.run_transformer(arguments, place)
     if frameworks.is_tokenizer_call("__call__", arguments):
         return frameworks.encode(run, arguments, place)
     return tensors.mixed(arguments.all())
@@ -543,6 +543,8 @@ def call_thing_method(
 ) -> Value:
     if thing.kind == "environment":
         return UNKNOWN
+    if thing.kind == "text_dataset":
+        return values.ListObject(None, thing)
     handler = _THING_METHODS.get(thing.kind)
     if handler is not None:
         return handler(run, thing, name, arguments, place)

@@ -52,6 +52,8 @@ def unary(op: str, operand: Value) -> Value:
         if isinstance(operand, values.Const):
             return values.Const(not operand.value, option=operand.option)
         return UNKNOWN
+    if isinstance(operand, values.Union):
+        return values.join_results([unary(op, member) for member in operand.members])
     if isinstance(operand, values.Const) and isinstance(operand.value, (int, float)):
         if op == "-":
             return values.Const(-operand.value, option=operand.option)
@@ -421,11 +423,13 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
     owner = expressions.evaluate(run, target.value, frame)
     index = tuple(expressions.evaluate(run, part, frame) for part in target.index)
     place = Place(frame.module.path, target.start, target.end)
-    replaced: Value | None = None
-    for member in values.members(owner):
-        changed = _set_member_item(run, member, index, value, target, place)
-        replaced = changed if changed is not None else replaced
-    return replaced if isinstance(owner, values.Tensor) else None
+    before = values.members(owner)
+    after = [_set_member_item(run, member, index, value, target, place) for member in before]
+    if all(changed is None for changed in after):
+        return None
+    return join(
+        [old if new is None else new for old, new in zip(before, after, strict=True)]
+    )
 
 
 def _set_member_item(

@@ -39,8 +39,6 @@ def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     if isinstance(value, values.Shape):
         rank = value.rank or len(value.dims)
         return values.Const(rank) if rank else UNKNOWN
-    if isinstance(value, values.Const) and isinstance(value.value, str):
-        return values.Const(len(value.value), option=value.option)
     return values.Size()
 
 

@@ -157,7 +157,8 @@ def _raise(run: Interpreter, node: ir.Raise, frame: Frame) -> Flow:
 
 
 def _assert(run: Interpreter, node: ir.Assert, frame: Frame) -> Flow:
-    expressions.evaluate(run, node.test, frame)
+    with run.hypothetical():  # what is only compared is not used
+        expressions.evaluate(run, node.test, frame)
     return ""
 
 

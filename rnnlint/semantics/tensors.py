@@ -247,6 +247,8 @@ def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
 def _advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
     """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
     first = parts[0]
+    if tensor.fresh and isinstance(first, Tensor) and first.padding is not None:
+        return changed(first, rank=None)  # a table looked up by padded ids
     if len(parts) == 1 and isinstance(first, Tensor) and not first.mask:
         order = "sorted" if first.order == "permutation" else ""
         return changed(tensor, order=order, order_steps=first.order_steps, root=None)

@@ -13,7 +13,7 @@ ALIASES = {
     "keras.src.utils.sequence_utils.pad_sequences": "keras.preprocessing.sequence.pad_sequences",
 }
 
-_FRESH = "zeros ones empty full zeros_like ones_like"
+_FRESH = "eye identity zeros ones empty full zeros_like ones_like"
 _TENSOR = "array asarray ascontiguousarray"
 _METHODS = (
     "transpose reshape squeeze expand_dims sum mean max min sort argsort abs exp log tanh clip "
