@@ -31,6 +31,7 @@ BENCHMARKS = Path(__file__).resolve().parent
 CHECKOUT = BENCHMARKS.parent
 sys.path.insert(0, str(CHECKOUT))  # what stands beside this folder is measured
 
+from rnnlint.lowering.pool import SMALL_BATCH  # noqa: E402
 from rnnlint.project.config import load_settings  # noqa: E402
 from rnnlint.project.discovery import discover  # noqa: E402
 from rnnlint.project.sift import sift  # noqa: E402
@@ -154,7 +155,11 @@ def runs_after_an_edit(tree: Tree, edited: Path, repeats: int) -> Iterator[Sampl
 def measure(tree: Tree, options: argparse.Namespace) -> dict[str, Row]:
     repeats: int = options.repeats
     listed = "".join(f"{path}\n" for path in tree.candidates)
-    parse: list[str | Path] = [sys.executable, BENCHMARKS / "parse_only.py", str(options.processes)]
+    parse: list[str | Path] = [
+        sys.executable,
+        BENCHMARKS / "parse_only.py",
+        str(processes_for(tree, options.processes)),
+    ]
     edited = file_to_edit(tree)
     rows = [
         best("interpreter", (run([sys.executable, "-c", ""], tree.root) for _ in range(10))),
@@ -171,6 +176,11 @@ def measure(tree: Tree, options: argparse.Namespace) -> dict[str, Row]:
         fix: list[str | Path] = [torchfix, "--select", "ALL", tree.root]
         rows.append(best("TorchFix", iter([run(fix, tree.root)])))
     return {row.name: row for row in rows}
+
+
+def processes_for(tree: Tree, available: int) -> int:
+    """As many processes as rnnlint uses: little is parsed where it stands."""
+    return available if tree.candidate_bytes > SMALL_BATCH else 1
 
 
 def find_ruff() -> str | None:
@@ -211,7 +221,7 @@ def print_report(tree: Tree, rows: dict[str, Row], processes: int) -> None:
     print(f"\n{tree.name}: {tree.files} Python files")
     print(
         f"rnnlint reads {len(tree.candidates)} of them ({size:.2f} MB); "
-        f"LibCST parses these on {processes} processes\n"
+        f"LibCST parses these on {processes} process{'es' if processes > 1 else ''}\n"
     )
     cold = rows["rnnlint, cold"]
     print(f"{'':20} {'wall s':>9} {'CPU s':>9} {'peak MiB':>9} {'CPU / cold':>11} {'runs':>5}")
@@ -280,7 +290,8 @@ def main() -> None:
         parser.error(f"{missing} is no folder")
     with tempfile.TemporaryDirectory(prefix="rnnlint-benchmark-") as scratch:
         for tree in trees(options, Path(scratch)):
-            print_report(tree, measure(tree, options), options.processes)
+            processes = processes_for(tree, options.processes)
+            print_report(tree, measure(tree, options), processes)
             shutil.rmtree(tree.root)
 
 

@@ -89,7 +89,8 @@ class ReluRnnDefaultInit(Rule):
         for layer in program.layers:
             if layer.kind not in ("RNN", "RNNCell") or layer.place is None:
                 continue
-            if not _may_be_relu(modules.option(layer, "nonlinearity")):
+            nonlinearity = modules.option(layer, "nonlinearity")
+            if not isinstance(nonlinearity, values.Const) or nonlinearity.value != "relu":
                 continue
             if any(
                 init.how in SUITABLE and init.parameter.name.startswith("weight_hh")
@@ -103,10 +104,3 @@ class ReluRnnDefaultInit(Rule):
                 help="start its recurrent weights as the identity: "
                 "nn.init.eye_(rnn.weight_hh_l0), and clip gradients",
             )
-
-
-def _may_be_relu(nonlinearity: values.Value) -> bool:
-    return any(
-        isinstance(member, values.Const) and member.value == "relu"
-        for member in values.members(nonlinearity)
-    )

@@ -171,7 +171,7 @@ def test_a_notebook_in_another_language_is_no_failure() -> None:
     ("cell", "masked"),
     [
         ("!pip install torch\nx = 1", "_" + " " * 17 + "\nx = 1"),
-        ("  %matplotlib inline", "  _" + " " * 17),
+        ("%matplotlib inline", "_" + " " * 17),
         ("!ls", "_  "),
         (
             "if gpu:\n    !nvidia-smi\nelse:\n    x = 1",

@@ -1,0 +1,1 @@
+"""Python text to the intermediate representation, one file at a time."""

@@ -1,6 +1,6 @@
 """One file's text to its representation.
 
-This is the only module that imports LibCST, and it does so when it first parses.
+LibCST is imported when the first text is parsed, for it takes a fifth of a second.
 """
 
 from __future__ import annotations

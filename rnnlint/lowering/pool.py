@@ -67,10 +67,8 @@ def lower_all(
 
 
 def _available_processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
-        return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _results(files: dict[str, str], jobs: int, timeout: float) -> Iterator[tuple[str, Lowered]]:
@@ -118,7 +116,7 @@ def lower_encoded(text: str) -> Lowered:
 # --- the worker's side -------------------------------------------------------------
 
 
-def _work(connection: Connection, inherited: list[Connection]) -> None:
+def _work(connection: Connection, inherited: list[Connection], timeout: float) -> None:
     """Lower the chunks of texts that arrive, until there is no one to send any."""
     # An interrupt is the parent's to handle: it ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -130,10 +128,17 @@ def _work(connection: Connection, inherited: list[Connection]) -> None:
     try:
         while True:
             for text in connection.recv():
+                _die_after(2 * timeout)
                 connection.send(lower_encoded(text))
             gc.collect()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _die_after(seconds: float) -> None:
+    """End this process after so much work, in case the parent was killed and cannot do it."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _die_quietly() -> None:
@@ -154,13 +159,14 @@ class _Worker:
     """A process, its pipe, and the files that it has yet to answer for."""
 
     def __init__(self, context: BaseContext, siblings: list[_Worker], timeout: float) -> None:
-        inherited = [sibling.connection for sibling in siblings]
         pipe = context.Pipe()
         self.connection: Connection = pipe[0]
         theirs = pipe[1]
+        # A forked worker must not hold the pipes' other ends open when the parent is gone.
+        inherited = [self.connection, *(sibling.connection for sibling in siblings)]
         self.process: BaseProcess = context.Process(  # type: ignore[attr-defined]
             target=_work,
-            args=(theirs, [*inherited, self.connection] if _is_forking(context) else []),
+            args=(theirs, inherited if _is_forking(context) else [], timeout),
             daemon=True,
         )
         self.process.start()

@@ -145,9 +145,12 @@ class _Scan:
     ) -> None:
         if entry.name in _SETTINGS_FILES:
             self.settings_files.append(_stamped(path, entry.stat()))
-        elif entry.name.endswith(SUFFIXES) and not self._is_left_out(path, False, ignores):
-            if entry.is_file():
-                self.files.append(_stamped(path, entry.stat()))
+        elif (
+            entry.name.endswith(SUFFIXES)
+            and not self._is_left_out(path, False, ignores)
+            and entry.is_file()
+        ):
+            self.files.append(_stamped(path, entry.stat()))
 
     def _patterns(self, folder: str, prefix: str) -> list[tuple[str, Patterns]]:
         path = os.path.join(self.root, folder, ".gitignore")

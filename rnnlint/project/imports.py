@@ -163,7 +163,9 @@ _FROM = re.compile(
     rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?from[ \t]*(\.[. \t]*|[ \t])[ \t]*([\w.]*)[ \t\\\r\n]*$"
 )
 _PLAIN = re.compile(rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?$")
-_NAMES = re.compile(rb"[ \t]*(?:\\\r?\n[ \t]*)*(?:\(([^)]*)\)|((?:\\\r?\n|[^\n\r;#\\])*))")
+_NAMES = re.compile(
+    rb"[ \t]*(?:\\\r?\n[ \t]*)*(?:\(((?:[^)#]|#[^\r\n]*)*)\)|((?:\\\r?\n|[^\n\r;#\\])*))"
+)
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _ALIASED = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?\s*$")
 

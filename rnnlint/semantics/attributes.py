@@ -211,5 +211,7 @@ def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place
             modules.set_layer_attribute(run, member, name, value, place)
         elif isinstance(member, values.Thing):
             library.set_attribute_of_thing(run, member, name, value, place)
+        elif isinstance(member, values.Parameter) and name == "requires_grad":
+            modules.freeze(run, member.layer, values.truth(value) is False)
         elif isinstance(member, values.Parameter) and name == "data":
             modules.initialise(run, member, "assign", None, place)

@@ -26,7 +26,7 @@ def call_method(
     if isinstance(receiver, values.Union):
         results = []
         for number, member in enumerate(receiver.members[:MAX_ALTERNATIVES]):
-            with run.condition(place, number):
+            with run.condition(place, -1 - number):
                 results.append(call_method(run, member, name, arguments, place))
         return values.join_results(results)
     callee = attributes.get_attribute(run, receiver, name, place)
@@ -69,7 +69,7 @@ def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) ->
     if isinstance(callee, values.Union):
         results = []
         for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
-            with run.condition(place, number):
+            with run.condition(place, -1 - number):
                 results.append(call(run, member, arguments, place))
         return values.join_results(results)
     if frameworks.is_tokenizer_call("__call__", arguments):

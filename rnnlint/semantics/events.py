@@ -70,7 +70,8 @@ class Event:
 
     @property
     def conditional(self) -> bool:
-        return bool(self.context.conditions)
+        """Whether a test decides if this happens (and not only to which alternative)."""
+        return any(arm >= 0 for _, arm in self.context.conditions)
 
 
 class LayerCall(Event):

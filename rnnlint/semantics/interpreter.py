@@ -24,6 +24,8 @@ MAX_ENTRY_STEPS = 300_000
 MAX_FUNCTION_STEPS = 40_000
 """What one function may take within one entry point, all its calls together."""
 MAX_DEPTH = 40
+MAX_HEIRS = 8
+"""Subclasses for which a method that nobody calls is run."""
 MAX_ACTIVATIONS = 2
 """How often one function may be on the call stack at once."""
 
@@ -118,6 +120,8 @@ class Interpreter:
         self.depth = 0
         self.spent: dict[tuple[int, bool], int] = {}
         """Steps that each function took within this entry point, with and without autograd."""
+        self.barren: dict[int, int] = {}
+        """Steps of each function's calls in which nothing happened, over the whole run."""
         self.given: list[tuple[Place, Arguments]] = []
         """The calls under way, with what they were given."""
         self.loop_counter = 0
@@ -191,6 +195,12 @@ class Interpreter:
         known = self.modules.get(path)
         if known is not None:
             return known
+        for package in _packages_around(path):
+            if package in self.files and package not in self.modules:
+                self.module(package)
+        known = self.modules.get(path)
+        if known is not None:
+            return known
         scope = values.ModuleScope(path)
         self.modules[path] = scope
         file = self.files.get(path)
@@ -225,9 +235,9 @@ class Interpreter:
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
         account = (key, self.context.gradients)
-        if self.spent.get(account, 0) > MAX_FUNCTION_STEPS:
+        if max(self.spent.get(account, 0), self.barren.get(key, 0)) > MAX_FUNCTION_STEPS:
             return UNKNOWN
-        begun = self.steps
+        begun, seen = self.steps, len(self.events)
         from rnnlint.semantics import statements
 
         frame = Frame({}, function.module, function.closure, function)
@@ -253,6 +263,8 @@ class Interpreter:
             self.depth -= 1
             self.given.pop()
             self.spent[account] = self.spent.get(account, 0) + self.steps - begun
+            if len(self.events) == seen:
+                self.barren[key] = self.barren.get(key, 0) + self.steps - begun
             self.active[key] -= 1
 
     def _bind(
@@ -363,8 +375,6 @@ class Interpreter:
 
     def _run_uncalled(self) -> None:
         """Run functions and methods that no run has reached, callers before callees."""
-        from rnnlint.semantics import attributes
-
         matters = relevant_names(list(self.functions.values()), list(self.classes.values()))
         for _ in range(2):
             pending = [
@@ -385,23 +395,37 @@ class Interpreter:
                 function = self.functions[key]
                 if isinstance(function.node, ir.Lambda):
                     continue
-                receiver: Value | None = None
-                if function.owner is not None and function.kind != "static":
-                    owner = function.owner
-                    receiver = owner if function.kind == "class" else None
-                    if receiver is None:
-                        known = attributes.known_instance(self, owner)
-                        receiver = known if known is not None else self._fabricated(owner)
-                if key in self.executed:
-                    continue
-                if isinstance(receiver, values.Instance) and self._run_lightning(receiver):
-                    continue
-                place = Place(function.module.path, function.node.start, function.node.end)
-                self._entry(
-                    lambda f=function, p=place, r=receiver: self.call_function(  # type: ignore[misc]
-                        f, Arguments(open_ended=True), p, r
+                for receiver in self._receivers(function):
+                    if isinstance(receiver, values.Instance) and self._run_lightning(receiver):
+                        continue
+                    place = Place(function.module.path, function.node.start, function.node.end)
+                    self._entry(
+                        lambda f=function, p=place, r=receiver: self.call_function(  # type: ignore[misc]
+                            f, Arguments(open_ended=True), p, r
+                        )
                     )
-                )
+
+    def _receivers(self, function: values.Function) -> list[Value | None]:
+        """What an uncalled function is called on: its class's instances, those of heirs too."""
+        from rnnlint.semantics import attributes
+
+        owner = function.owner
+        if owner is None or function.kind == "static":
+            return [None]
+        if function.kind == "class":
+            return [owner]
+        heirs = [
+            cls
+            for cls in self.classes.values()
+            if cls is not owner
+            and owner in cls.ancestry()
+            and attributes.find_in_class(cls, function.name) is function
+        ]
+        receivers: list[Value | None] = []
+        for cls in heirs[:MAX_HEIRS] or [owner]:
+            known = attributes.known_instance(self, cls)
+            receivers.append(known if known is not None else self._fabricated(cls))
+        return [] if id(function.node) in self.executed else receivers
 
     def _run_lightning(self, module: values.Instance) -> bool:
         """Run a LightningModule that no trainer was seen to fit; False for other objects."""
@@ -447,6 +471,13 @@ _EVIDENCE = frozenset(
     "clip_grad_norm clip_grad_value_ clip_grad_value lr_scheduler ReduceLROnPlateau Trainer".split()
 )
 """Names that code of interest to a rule mentions."""
+
+
+def _packages_around(path: str) -> list[str]:
+    """The `__init__.py` files that Python runs before a module, outermost first."""
+    folders = path.split("/")[:-1]
+    around = ["/".join([*folders[:count], "__init__.py"]) for count in range(1, len(folders) + 1)]
+    return [package for package in around if package != path]
 
 
 def _matters(function: values.Function, relevant: frozenset[str]) -> bool:

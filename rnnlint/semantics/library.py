@@ -200,6 +200,28 @@ def _environment(
     return values.Thing("environment", name, place, {})
 
 
+def _runs_target(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`Process(target=f, args=(...))` calls its target, if in another process."""
+    target, given = arguments.get(1, "target"), arguments.get(3, "args")
+    if target is not None:
+        items = iteration.known_items(run, given) if given is not None else ()
+        calls.call(run, target, Arguments(list(items or ()), {}, items is None), place)
+    return UNKNOWN
+
+
+def _spawns(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`mp.spawn(f, args=(...))` calls its target with the rank before the arguments."""
+    target, given = arguments.get(0, "fn"), arguments.get(1, "args")
+    if target is not None:
+        items = iteration.known_items(run, given) if given is not None else ()
+        calls.call(run, target, Arguments([UNKNOWN, *(items or ())], {}, items is None), place)
+    return UNKNOWN
+
+
 def _set_grad(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
@@ -654,6 +676,8 @@ EFFECTS: dict[str, Effect] = {
     "set_grad_enabled": _set_grad,
     "context": _context,
     "environment": _environment,
+    "runs_target": _runs_target,
+    "spawns": _spawns,
     "init": _initialise,
     "orthogonal_parametrization": _orthogonal_parametrization,
     "loss": _loss,

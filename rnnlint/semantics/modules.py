@@ -521,6 +521,19 @@ def _named_parameters(run: Interpreter, module: Value, arguments: Arguments, pla
     return values.Parameters((module,), named=True)
 
 
+def _state_dict(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
+    """The parameters by name: they share their storage with the module's."""
+    items = parameter_items(values.Parameters((module,), named=True))
+    if items is None:
+        return UNKNOWN
+    entries = {
+        item.items[0].value: item.items[1]
+        for item in items
+        if isinstance(item, values.Tuple) and isinstance(item.items[0], values.Const)
+    }
+    return values.DictObject(entries)
+
+
 def _load(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     run.emit(events.Load(place, run.context, layers_in(module)))
     return UNKNOWN
@@ -529,6 +542,23 @@ def _load(run: Interpreter, module: Value, arguments: Arguments, place: Place) -
 def _zero_grad(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     run.emit(events.OptimizerEvent(place, run.context, "zero_grad", module))
     return values.NONE
+
+
+def _require_grad(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
+    wanted = arguments.get(0, "requires_grad")
+    for layer in layers_in(module):
+        freeze(run, layer, wanted is not None and values.truth(wanted) is False)
+    return module
+
+
+def freeze(run: Interpreter, layer: values.Layer, frozen: bool) -> None:
+    """Take a layer out of training, or back into it."""
+    run.state.set(layer.fields, "<frozen>", values.Const(frozen))
+
+
+def is_frozen(layer: values.Layer) -> bool:
+    """Whether the program leaves the layer's parameters without gradients."""
+    return layer.fields.get("<frozen>") == values.TRUE
 
 
 def _apply(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
@@ -633,7 +663,7 @@ def _get_parameter(run: Interpreter, module: Value, arguments: Arguments, place:
 
 _METHODS: dict[str, Method] = {
     **dict.fromkeys(
-        "to cuda cpu float double half bfloat16 train eval requires_grad_ type share_memory xpu "
+        "to cuda cpu float double half bfloat16 train eval type share_memory xpu "
         "compile to_empty __enter__".split(),
         _itself,
     ),
@@ -646,7 +676,9 @@ _METHODS: dict[str, Method] = {
     "parameters": _parameters,
     "named_parameters": _named_parameters,
     "load_state_dict": _load,
+    "state_dict": _state_dict,
     "zero_grad": _zero_grad,
+    "requires_grad_": _require_grad,
     "apply": _apply,
     "modules": _modules,
     "named_modules": _named_modules,
@@ -666,7 +698,7 @@ _METHODS: dict[str, Method] = {
     "get_parameter": _get_parameter,
 }
 
-MODULE_METHODS = frozenset(_METHODS) | {"state_dict"}
+MODULE_METHODS = frozenset(_METHODS)
 
 
 # --- parameters' methods ---------------------------------------------------
@@ -701,6 +733,10 @@ def call_parameter_method(
         return _gates(parameter)
     if name.startswith("new"):
         return Tensor(fresh=True)
+    if name == "requires_grad_":
+        wanted = arguments.get(0, "requires_grad")
+        freeze(run, parameter.layer, wanted is not None and values.truth(wanted) is False)
+        return parameter
     if name == "register_hook":
         run.emit(events.Clip(place, run.context, name, frozenset({parameter.layer})))
         return UNKNOWN

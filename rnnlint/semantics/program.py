@@ -93,7 +93,9 @@ class Program:
         known = self._recurrent.get(value)
         if known is None:
             known = frozenset(
-                layer for layer in modules.layers_in(value) if modules.has_recurrence(layer)
+                layer
+                for layer in modules.layers_in(value)
+                if modules.has_recurrence(layer) and not modules.is_frozen(layer)
             )
             self._recurrent[value] = known
         return known
@@ -112,7 +114,9 @@ class Program:
 
     def _trained_at(self, event: events.Event) -> Iterable[values.Layer]:
         if isinstance(event, events.Backward):
-            return (call.layer for call in event.calls)
+            if not event.implicit and event.context.entry not in self._stepping_runs:
+                return ()
+            return (call.layer for call in event.calls if not modules.is_frozen(call.layer))
         if isinstance(event, events.Fit):
             return self.recurrent_layers(event.module)
         if isinstance(event, events.OptimizerEvent):
@@ -207,6 +211,11 @@ class Program:
         return self._run_of[backward.context.entry]
 
     @cached_property
+    def _stepping_runs(self) -> frozenset[int]:
+        """The entry points whose runs step an optimizer."""
+        return frozenset(event.context.entry for event in self.events if _is_step(event))
+
+    @cached_property
     def _stepping_loops(self) -> frozenset[int]:
         """The executions of loops that step an optimizer."""
         return frozenset(
@@ -215,16 +224,21 @@ class Program:
 
     def layers_of(self, backward: events.Backward) -> frozenset[values.Layer]:
         """The recurrent layers that a backward pass trains."""
-        if backward.calls:
-            return frozenset(call.layer for call in backward.calls)
         stepped = {
             event.optimizer
             for event in self.iteration_of(backward)
             if isinstance(event, events.OptimizerEvent) and event.what == "step"
         }
-        return frozenset(
+        updated = frozenset(
             layer for optimizer in stepped for layer in self.recurrent_layers(optimizer)
         )
+        if not backward.calls:
+            return updated
+        reached = frozenset(
+            call.layer for call in backward.calls if not modules.is_frozen(call.layer)
+        )
+        traced = stepped and all(modules.layers_in(optimizer) for optimizer in stepped)
+        return reached & updated if traced else reached
 
     def readings_of(self, call: events.LayerCall) -> list[events.Reading]:
         """How the result of one call of a recurrent layer is read."""

@@ -33,6 +33,10 @@ TABLE: Table = {
     "keras.preprocessing.sequence.pad_sequences": Entry(
         "keras_pad", "", tuple("sequences maxlen dtype padding truncating value".split())
     ),
+    **entries(
+        "runs_target", "multiprocessing.Process threading.Thread torch.multiprocessing.Process"
+    ),
+    **entries("spawns", "torch.multiprocessing.spawn torch.multiprocessing.start_processes"),
     "gym.make": Entry("environment"),
     "gymnasium.make": Entry("environment"),
     "torch.profiler.profile": Entry("context"),
