@@ -334,9 +334,7 @@ def _selected(
     return kept
 
 
-def _excerpts(
-    diagnostics: Sequence[Diagnostic], indexes: _Indexes
-) -> dict[str, dict[int, str]]:
+def _excerpts(diagnostics: Sequence[Diagnostic], indexes: _Indexes) -> dict[str, dict[int, str]]:
     """The source lines that a report shows."""
     from rnnlint.reporting.report import excerpt_key
 

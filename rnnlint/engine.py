@@ -167,7 +167,9 @@ def _check_project(
         asked = select_reported(paths, root, discovery, settings)
         files = {file.path: file for file in (*discovery.files, *asked.extra)}
     cache = _cache(request, root, settings)
-    findings, cached = _findings(request, root, settings, discovery, files, overlay, cache, progress)
+    findings, cached = _findings(
+        request, root, settings, discovery, files, overlay, cache, progress
+    )
     notices = [*discovery.notices, *asked.notices, *_concerning(findings.notices, asked.reported)]
     if cache.notice is not None:
         notices.append(cache.notice)

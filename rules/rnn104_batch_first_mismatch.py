@@ -184,7 +184,5 @@ def _state_is_batch_first(call: LayerCall, batch_axis: int) -> bool:
         return False
     first = state.dims[0]
     return (
-        isinstance(first, values.Size)
-        and first.of == call.input.root
-        and first.axis == batch_axis
+        isinstance(first, values.Size) and first.of == call.input.root and first.axis == batch_axis
     )

@@ -107,8 +107,9 @@ def _order(lengths: values.Value) -> str:
     if isinstance(lengths, values.Tensor):
         return lengths.order if lengths.lengths else ""
     if isinstance(lengths, values.ListObject):
-        written = [getattr(item, "value", None) for item in lengths.fields["items"] or ()]
-        if written and all(isinstance(number, int) for number in written):
+        items = lengths.fields["items"] or ()
+        written = [number for item in items if (number := values.integer(item)) is not None]
+        if written and len(written) == len(items):
             return "sorted" if written == sorted(written, reverse=True) else "arbitrary"
         return str(lengths.fields["order"])
     return ""

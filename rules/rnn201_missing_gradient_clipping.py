@@ -161,9 +161,7 @@ class MissingGradientClipping(Rule):
             level=Level.WARNING if plain else Level.ADVICE,
         )
 
-    def _clips(
-        self, program: Program, backward: Backward, layers: frozenset[values.Layer]
-    ) -> bool:
+    def _clips(self, program: Program, backward: Backward, layers: frozenset[values.Layer]) -> bool:
         """Whether something clips these layers, or may do so out of sight."""
         iteration = program.iteration_of(backward)
         if any(_covers(event, layers) for event in iteration):

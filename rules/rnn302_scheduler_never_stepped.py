@@ -86,14 +86,14 @@ class SchedulerNeverStepped(Rule):
             yield self.report(
                 program,
                 scheduler.place,
-                f"this {scheduler.name} is built but never stepped: the learning rate stays as it is",
+                f"this {scheduler.name} is built but never stepped: the rate stays as it is",
                 help="call its step() once an epoch, after the optimizer's steps",
-                trail=[Step(optimizer.place or scheduler.place, "the optimizer that it belongs to")],
+                trail=[
+                    Step(optimizer.place or scheduler.place, "the optimizer that it belongs to")
+                ],
             )
 
-    def _stepped(
-        self, program: Program, attached: OptimizerEvent, scheduler: values.Thing
-    ) -> bool:
+    def _stepped(self, program: Program, attached: OptimizerEvent, scheduler: values.Thing) -> bool:
         """Whether the scheduler is stepped, handed on, or left to a framework."""
         if "<handed on>" in scheduler.fields:
             return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from rnnlint.semantics import library, modules, tensors, values
 from rnnlint.semantics.interpreter import Arguments, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value
@@ -178,7 +181,7 @@ def _function(run: Interpreter, owner: values.Function, name: str, place: Place)
     return values.Const(owner.name) if name == "__name__" else values.Native(name, owner)
 
 
-_READERS = {
+_READERS: dict[type, Callable[[Interpreter, Any, str, Place], Value]] = {
     values.ModuleScope: _module,
     values.Folder: _folder,
     values.External: _external,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from rnnlint.semantics import (
     attributes,
     events,
@@ -37,44 +40,54 @@ def call_method(
 
 def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) -> Value:
     """The value of a call."""
-
     run.tick()
-    if isinstance(callee, values.Bound):
-        training.note_override(run, callee, arguments, place)
-        return run.call_function(callee.function, arguments, place, callee.receiver)
-    if isinstance(callee, values.Function):
-        return run.call_function(callee, arguments, place)
-    if isinstance(callee, values.Class):
-        instance = run.instantiate(callee, arguments, place)
-        if "<instance>" not in callee.fields:
-            callee.fields["<instance>"] = instance
-        return instance
-    if isinstance(callee, values.External):
-        return library.call_external(run, callee.name, arguments, place)
-    if isinstance(callee, values.Native):
-        return library.call_native(run, callee, arguments, place)
-    if isinstance(callee, values.Instance):
-        return call_instance(run, callee, arguments, place)
-    if isinstance(callee, (values.Layer, values.Container)):
-        return modules.call_module(run, callee, arguments, place)
-    if isinstance(callee, values.Thing):
-        return library.call_thing(run, callee, arguments, place)
-    if isinstance(callee, values.Partial):
-        merged = Arguments(
-            [*callee.args, *arguments.positional],
-            {**callee.keywords, **arguments.keywords},
-            arguments.open,
-        )
-        return call(run, callee.function, merged, place)
-    if isinstance(callee, values.Union):
-        results = []
-        for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
-            with run.condition(place, -1 - number):
-                results.append(call(run, member, arguments, place))
-        return values.join_results(results)
+    caller = _CALLERS.get(type(callee))
+    if caller is not None:
+        return caller(run, callee, arguments, place)
     if frameworks.is_tokenizer_call("__call__", arguments):
         return frameworks.encode(run, arguments, place)
     return opaque(run, "", arguments, place)
+
+
+def _bound(run: Interpreter, callee: values.Bound, arguments: Arguments, place: Place) -> Value:
+    training.note_override(run, callee, arguments, place)
+    return run.call_function(callee.function, arguments, place, callee.receiver)
+
+
+def _function(
+    run: Interpreter, callee: values.Function, arguments: Arguments, place: Place
+) -> Value:
+    return run.call_function(callee, arguments, place)
+
+
+def _class(run: Interpreter, callee: values.Class, arguments: Arguments, place: Place) -> Value:
+    instance = run.instantiate(callee, arguments, place)
+    if "<instance>" not in callee.fields:
+        callee.fields["<instance>"] = instance
+    return instance
+
+
+def _external(
+    run: Interpreter, callee: values.External, arguments: Arguments, place: Place
+) -> Value:
+    return library.call_external(run, callee.name, arguments, place)
+
+
+def _partial(run: Interpreter, callee: values.Partial, arguments: Arguments, place: Place) -> Value:
+    merged = Arguments(
+        [*callee.args, *arguments.positional],
+        {**callee.keywords, **arguments.keywords},
+        arguments.open,
+    )
+    return call(run, callee.function, merged, place)
+
+
+def _union(run: Interpreter, callee: values.Union, arguments: Arguments, place: Place) -> Value:
+    results = []
+    for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
+        with run.condition(place, -1 - number):
+            results.append(call(run, member, arguments, place))
+    return values.join_results(results)
 
 
 def call_instance(
@@ -101,3 +114,19 @@ def opaque(run: Interpreter, callee: str, arguments: Arguments, place: Place) ->
     if given:
         run.emit(events.Opaque(place, run.context, callee, given))
     return tensors.mixed(arguments.all())
+
+
+_CALLERS: dict[type, Callable[[Interpreter, Any, Arguments, Place], Value]] = {
+    values.Bound: _bound,
+    values.Function: _function,
+    values.Class: _class,
+    values.External: _external,
+    values.Native: lambda *call: library.call_native(*call),
+    values.Instance: call_instance,
+    values.Layer: lambda *call: modules.call_module(*call),
+    values.Container: lambda *call: modules.call_module(*call),
+    values.Thing: lambda *call: library.call_thing(*call),
+    values.Partial: _partial,
+    values.Union: _union,
+}
+"""Who carries out a call, by the kind of callee; modules that need this one come late."""

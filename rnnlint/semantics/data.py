@@ -107,21 +107,19 @@ def _cat_arguments(
 
 
 def _concatenated(items: list[Value], axis: Value | None) -> Value:
-    fillers = [i for i, item in enumerate(items) if isinstance(item, values.Filler)]
+    fillers = [(i, item) for i, item in enumerate(items) if isinstance(item, values.Filler)]
     content = next((item for item in items if isinstance(item, Tensor)), UNKNOWN)
     if fillers:
-        filler = items[fillers[0]]
-        side = "left" if fillers[0] == 0 else "right"
-        return operations.padded(content, filler, side)  # type: ignore[arg-type]
+        side = "left" if fillers[0][0] == 0 else "right"
+        return operations.padded(content, fillers[0][1], side)
     graph = tensors.graph_of(values.Tuple(tuple(items)))
     base = next((t for t in items if isinstance(t, Tensor) and t.padding is not None), None)
     if base is None:
         base = content if isinstance(content, Tensor) else Tensor()
-    known = isinstance(axis, values.Const) and isinstance(axis.value, int)
-    along_features = known and (axis.value >= 2 or axis.value == -1)  # type: ignore[union-attr, operator]
-    if along_features:
+    number = values.integer(axis)
+    if number is not None and (number >= 2 or number == -1):
         return tensors.changed(base, calls=graph, output_of=None, activation=None, part="")
-    return Tensor(calls=graph, padding=base.padding if not known else None)
+    return Tensor(calls=graph, padding=base.padding if number is None else None)
 
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -466,9 +464,11 @@ def _collect_fields(run: Interpreter, value: Value, into: dict[str, Value], dept
     items = iteration.known_items(run, value)
     if items is None or not depth:
         return
-    if len(items) == 2 and isinstance(items[0], values.Const):
-        if isinstance(items[1], values.Thing) and items[1].kind == "field":
-            into[str(items[0].value)] = items[1]
+    if len(items) == 2:
+        name, field = items
+        is_field = isinstance(field, values.Thing) and field.kind == "field"
+        if is_field and isinstance(name, values.Const):
+            into[str(name.value)] = field
             return
     for item in items:
         _collect_fields(run, item, into, depth - 1)

@@ -19,8 +19,8 @@ class Context:
     """Where in the run something happens."""
 
     __slots__ = (
-        "conditions", "entry", "fabricated", "gradients", "hypothetical", "loops", "settled", "stack",
-        "unlikely",
+        "conditions", "entry", "fabricated", "gradients", "hypothetical", "loops", "settled",
+        "stack", "unlikely",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class LayerCall(Event):
         place: Place,
         context: Context,
         layer: Layer,
-        given: Value,
+        given: Tensor,
         state: Value | None,
         passed: tuple[Place, ...] = (),
     ) -> None:

@@ -83,9 +83,9 @@ def call_trainer(
             _ignite_run(run, trainer, arguments, place)
         elif name in ("add_event_handler", "on"):
             return _ignite_handler(run, trainer, name, arguments, place)
-    elif kind == "allennlp" and name == "train":
-        _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
-    elif kind == "fastai" and name.startswith(("fit", "fine_tune")):
+    elif (kind == "allennlp" and name == "train") or (
+        kind == "fastai" and name.startswith(("fit", "fine_tune"))
+    ):
         _fit(run, trainer, trainer.options.get("model", UNKNOWN), place)
     return UNKNOWN
 
@@ -183,9 +183,7 @@ def _schedule_configured(run: Interpreter, configured: Value, place: Place) -> N
                 optimizer = member.options.get("optimizer", UNKNOWN)
                 count = 0 if monitor is None else 1
                 run.emit(
-                    events.OptimizerEvent(
-                        place, run.context, "schedule", optimizer, member, count
-                    )
+                    events.OptimizerEvent(place, run.context, "schedule", optimizer, member, count)
                 )
             elif isinstance(member, (values.Tuple, values.ListObject)):
                 handed.extend(iteration.known_items(run, member) or ())

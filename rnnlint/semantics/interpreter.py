@@ -92,7 +92,7 @@ class Frame:
         self.receiver: Value | None = None
 
 
-class OutOfBudget(Exception):
+class OutOfBudgetError(Exception):
     """The run of one entry point has used up its steps."""
 
 
@@ -144,7 +144,7 @@ class Interpreter:
         self.steps += 1
         if self.steps > self.entry_limit:
             self.exhausted = True
-            raise OutOfBudget
+            raise OutOfBudgetError
 
     # --- contexts ---
 
@@ -457,7 +457,7 @@ class Interpreter:
         self.active.clear()
         try:
             action()
-        except OutOfBudget:
+        except OutOfBudgetError:
             pass
         except RecursionError:
             self.exhausted = True
@@ -485,9 +485,7 @@ def _matters(function: values.Function, relevant: frozenset[str]) -> bool:
     return not relevant.isdisjoint(mentions)
 
 
-def relevant_names(
-    functions: list[values.Function], classes: list[values.Class]
-) -> frozenset[str]:
+def relevant_names(functions: list[values.Function], classes: list[values.Class]) -> frozenset[str]:
     """Names of functions and classes that lead, by what they mention, to `_EVIDENCE`.
 
     A class leads there when one of its methods does, or one of its bases.

@@ -130,7 +130,7 @@ def _all_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
 
 
 def _worth_unrolling(items: tuple[Value, ...]) -> bool:
-    return 0 < len(items) and (
+    return len(items) > 0 and (
         len(items) <= 4 or any(not isinstance(item, values.Const) for item in items)
     )
 

@@ -211,9 +211,7 @@ def _runs_target(
     return UNKNOWN
 
 
-def _spawns(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
+def _spawns(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     """`mp.spawn(f, args=(...))` calls its target with the rank before the arguments."""
     target, given = arguments.get(0, "fn"), arguments.get(1, "args")
     if target is not None:
@@ -603,31 +601,39 @@ def is_instance(run: Interpreter, value: Value, kind: Value) -> bool | None:
 
 
 def _is_one(value: Value, kind: Value) -> bool | None:
-    if isinstance(value, values.Unknown) or isinstance(value, values.Union):
+    if isinstance(value, (values.Unknown, values.Union)):
         return None
     if isinstance(value, values.Instance):
-        if isinstance(kind, values.Class):
-            return kind in list(value.cls.ancestry()) or (None if value.cls.is_opaque() else False)
-        if isinstance(kind, values.External):
-            wanted = canonical(kind.name)
-            names = {canonical(name) for name in value.cls.external_bases()}
-            if wanted in names or (wanted == "torch.nn.Module" and modules.is_module(value)):
-                return True
-            return False if names <= {"torch.nn.Module"} or not names else None
-        return None
+        return _instance_is(value, kind)
     if isinstance(kind, values.Class):
         return False
+    return (
+        _is_library_type(value, canonical(kind.name)) if isinstance(kind, values.External) else None
+    )
+
+
+def _instance_is(value: values.Instance, kind: Value) -> bool | None:
+    if isinstance(kind, values.Class):
+        return kind in list(value.cls.ancestry()) or (None if value.cls.is_opaque() else False)
     if not isinstance(kind, values.External):
         return None
     wanted = canonical(kind.name)
-    if isinstance(value, values.Thing) and value.kind in ("scheduler", "optimizer"):
-        return wanted.rsplit(".", 1)[-1] in _THING_BASES[value.kind] | {value.name}
+    names = {canonical(name) for name in value.cls.external_bases()}
+    if wanted in names or (wanted == "torch.nn.Module" and modules.is_module(value)):
+        return True
+    return False if names <= {"torch.nn.Module"} else None
+
+
+def _is_library_type(value: Value, wanted: str) -> bool | None:
+    last = wanted.rsplit(".", 1)[-1]
+    if isinstance(value, values.Thing) and value.kind in _THING_BASES:
+        return last in _THING_BASES[value.kind] | {value.name}
     if isinstance(value, values.Layer):
         if wanted == "torch.nn.RNNBase":
             return modules.is_recurrent(value)
         return wanted in (f"torch.nn.{value.kind}", "torch.nn.Module")
     if isinstance(value, values.Container):
-        return wanted.rsplit(".", 1)[-1] in (value.kind, "Module")
+        return last in (value.kind, "Module")
     if isinstance(value, values.Tensor):
         if wanted == "torch.nn.utils.rnn.PackedSequence":
             return value.packed

@@ -109,9 +109,7 @@ def layers_in(value: Value, depth: int = 4) -> frozenset[values.Layer]:
     """All layers that a value leads to: modules, parameters, lists of them."""
     found: set[values.Layer] = set()
     for member in values.members(value):
-        if isinstance(member, (values.Layer, values.Container)):
-            found.update(layer for _, layer in leaves(member))
-        elif isinstance(member, values.Instance):
+        if isinstance(member, (values.Layer, values.Container, values.Instance)):
             found.update(layer for _, layer in leaves(member))
         elif isinstance(member, values.Parameter):
             found.add(member.layer)
@@ -150,17 +148,19 @@ def _contained(value: Value) -> list[Value]:
 
 def trainables(run: Interpreter, value: Value) -> list[Value]:
     """Optimizers, parameters and modules with layers that a value holds."""
-    found: list[Value] = []
-    for member in [*values.members(value), *_contained(value)]:
-        if isinstance(member, values.Thing) and member.kind in ("optimizer", "trainer"):
-            found.append(member)
-        elif isinstance(member, values.Parameters):
-            found.append(member)
-        elif isinstance(member, (values.Layer, values.Container, values.Instance)) and layers_in(
-            member
-        ):
-            found.append(member)
-    return found
+    return [
+        member
+        for member in [*values.members(value), *_contained(value)]
+        if isinstance(member, values.Parameters)
+        or (isinstance(member, values.Thing) and member.kind in _TRAINING_THINGS)
+        or (
+            isinstance(member, (values.Layer, values.Container, values.Instance))
+            and layers_in(member)
+        )
+    ]
+
+
+_TRAINING_THINGS = ("optimizer", "trainer", "scheduler")
 
 
 def copied(value: Value, seen: dict[int, Value] | None = None) -> Value:
@@ -249,9 +249,7 @@ def layer_attribute(layer: values.Layer, name: str, place: Place) -> Value:
     if has_recurrence(layer) and name.startswith(("weight_", "bias_")):
         return values.Parameter(layer, name, 2 if name.startswith("weight") else 1)
     if name == "_all_weights":
-        names: tuple[Value, ...] = tuple(
-            values.Const(known) for known, _ in parameter_names(layer)
-        )
+        names: tuple[Value, ...] = tuple(values.Const(known) for known, _ in parameter_names(layer))
         return values.ListObject((values.ListObject(names),))
     if name == "all_weights":
         parameters: tuple[Value, ...] = tuple(
@@ -316,9 +314,9 @@ def slice_parameter(
 def _is_second_quarter(bounds: values.Slice, node: ir.Slice) -> bool:
     """`bias[n // 4 : n // 2]` or `bias[hidden : 2 * hidden]`."""
     lower, upper = bounds.lower, bounds.upper
-    if isinstance(lower, values.Size) and isinstance(upper, values.Size):
-        if _scale(lower) == ("//", 4) and _scale(upper) == ("//", 2):
-            return True
+    sizes = isinstance(lower, values.Size) and isinstance(upper, values.Size)
+    if sizes and (_scale(lower), _scale(upper)) == (("//", 4), ("//", 2)):
+        return True
     if isinstance(lower, values.Const) and isinstance(upper, values.Const):
         try:
             return bool(upper.value == 2 * lower.value)
@@ -337,13 +335,16 @@ def _is_second_quarter(bounds: values.Slice, node: ir.Slice) -> bool:
     return False
 
 
-def _scale(size: values.Size) -> tuple[object, object]:
-    if isinstance(size.of, tuple) and len(size.of) == 4 and size.of[0] == "scaled":
-        op, factor = size.of[2], size.of[3]
-        if op == "*" and factor in (0.25, 0.5):
-            return ("//", int(1 / factor))
-        return ("//" if op == "/" else op, factor)
-    return ("", None)
+def _scale(size: Value | None) -> tuple[object, object]:
+    """How a size was scaled: ("//", 4) for `n // 4`, `n / 4` and `n * 0.25`."""
+    if not isinstance(size, values.Size) or not isinstance(size.of, tuple):
+        return ("", None)
+    if len(size.of) != 4 or size.of[0] != "scaled":
+        return ("", None)
+    _, _, op, factor = size.of
+    if op == "*" and factor in (0.25, 0.5):
+        return ("//", int(1 / factor))
+    return ("//" if op == "/" else op, factor)
 
 
 def _outline(node: ir.Expr) -> object:
@@ -407,7 +408,7 @@ def as_tensor(value: Value | None) -> Tensor:
     """The tensor that a value is, in the reading that speaks least against it."""
     if isinstance(value, Tensor):
         return value
-    found = [tensor for tensor in tensors.tensors_in(value)] if value is not None else []
+    found = list(tensors.tensors_in(value)) if value is not None else []
     if isinstance(value, values.Union) and found:
         packed = [tensor for tensor in found if tensor.packed]
         clean = [tensor for tensor in found if tensor.padding is None]

@@ -242,14 +242,24 @@ def _is_none(value: Value) -> bool:
     return isinstance(value, values.Const) and value.value is None and not value.option
 
 
+_NEVER_NONE = (
+    values.Tensor,
+    values.Tuple,
+    values.Object,
+    values.Function,
+    values.Bound,
+    values.External,
+    values.Size,
+    values.Parameter,
+    values.Parameters,
+    values.Device,
+)
+
+
 def _never_none(value: Value) -> bool:
-    return isinstance(
-        value,
-        (
-            values.Tensor, values.Tuple, values.Object, values.Function, values.Bound,
-            values.External, values.Size, values.Parameter, values.Parameters, values.Device,
-        ),
-    ) or (isinstance(value, values.Const) and value.value is not None and not value.option)  # fmt: skip
+    if isinstance(value, values.Const):
+        return value.value is not None and not value.option
+    return isinstance(value, _NEVER_NONE)
 
 
 def _same_type(left: Value, right: Value) -> bool | None:
@@ -306,8 +316,8 @@ def get_item(
         return modules.slice_parameter(owner, index, node)
     first = index[0] if index else UNKNOWN
     if isinstance(owner, values.Shape):
-        known = isinstance(first, values.Const) and isinstance(first.value, int)
-        return owner.axis(first.value) if known else values.Size()  # type: ignore[union-attr]
+        position = values.integer(first)
+        return values.Size() if position is None else owner.axis(position)
     if isinstance(owner, values.DictObject):
         return dict_item(owner, first)
     if isinstance(owner, (values.Tuple, values.ListObject, values.Container)):
@@ -385,10 +395,10 @@ def _sequence_item(run: Interpreter, owner: Value, key: Value) -> Value:
         if items is not None:
             bounds = _bounds(key)
             if bounds is not None:
-                part = items[bounds]
+                chosen = items[bounds]
                 if isinstance(owner, values.Tuple):
-                    return values.Tuple(part)
-                return values.ListObject(part)
+                    return values.Tuple(chosen)
+                return values.ListObject(chosen)
         part = values.ListObject(None, iteration.element(run, owner))
         if isinstance(owner, values.ListObject):
             for fact in ("padding", "order", "order_steps"):
@@ -427,9 +437,7 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
     after = [_set_member_item(run, member, index, value, target, place) for member in before]
     if all(changed is None for changed in after):
         return None
-    return join(
-        [old if new is None else new for old, new in zip(before, after, strict=True)]
-    )
+    return join([old if new is None else new for old, new in zip(before, after, strict=True)])
 
 
 def _set_member_item(

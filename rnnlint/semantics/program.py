@@ -120,8 +120,8 @@ class Program:
         if isinstance(event, events.Fit):
             return self.recurrent_layers(event.module)
         if isinstance(event, events.OptimizerEvent):
-            if event.what == "step" or (event.what == "built" and self._is_fit(event.optimizer)):
-                return self.recurrent_layers(event.optimizer)
+            fits = event.what == "built" and self._is_fit(event.optimizer)
+            return self.recurrent_layers(event.optimizer) if fits or _is_step(event) else ()
         return ()
 
     def is_stepped(self, optimizer: values.Thing) -> bool:

@@ -498,9 +498,7 @@ def _add_argument(parser: values.Thing, arguments: Arguments) -> None:
     action = arguments.get(None, "action")
     default = arguments.get(None, "default")
     if default is None and isinstance(action, values.Const):
-        default = {"store_true": values.FALSE, "store_false": values.TRUE}.get(
-            str(action.value), None
-        )
+        default = {"store_true": values.FALSE, "store_false": values.TRUE}.get(str(action.value))
     if default is None:
         positional = names and not names[0].startswith("-")
         default = UNKNOWN if positional else NONE
@@ -561,37 +559,64 @@ def _append(run: Interpreter, owner: values.ListObject, value: Value, side: str)
 def call_dict_method(
     run: Interpreter, owner: values.DictObject, name: str, arguments: Arguments, place: Place
 ) -> Value:
-    entries, rest = owner.fields["entries"], owner.fields["rest"]
+    method = _DICT_METHODS.get(name)
+    return UNKNOWN if method is None else method(run, owner, arguments)
+
+
+def _dict_get(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
     key = _first(arguments)
-    if name in ("get", "pop", "setdefault"):
-        found = operations.dict_item(owner, key)
-        if isinstance(found, values.Unknown) and len(arguments.positional) > 1:
-            if isinstance(key, values.Const) and rest is None:
-                return arguments.positional[1]
-        return found
-    if name == "items":
-        pairs = tuple(values.Tuple((values.Const(k), v)) for k, v in entries.items())
-        if rest is None:
-            return values.ListObject(pairs)
-        return values.ListObject(None, values.Tuple((UNKNOWN, join([*entries.values(), rest]))))
-    if name == "values":
-        if rest is None:
-            return values.ListObject(tuple(entries.values()))
-        return values.ListObject(None, join([*entries.values(), rest]))
-    if name == "keys":
-        return values.ListObject(tuple(values.Const(k) for k in entries))
-    if name == "update":
-        merged = dict(entries)
-        if isinstance(key, values.DictObject):
-            merged.update(key.fields["entries"])
-        merged.update(arguments.keywords)
-        run.state.set(owner.fields, "entries", merged)
-        return NONE
-    if name == "copy":
-        return values.DictObject(dict(entries), rest)
-    if name == "to":
-        return owner
-    return UNKNOWN
+    found = operations.dict_item(owner, key)
+    absent = isinstance(found, values.Unknown) and isinstance(key, values.Const)
+    if absent and owner.fields["rest"] is None and len(arguments.positional) > 1:
+        return arguments.positional[1]
+    return found
+
+
+def _dict_items(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
+    entries, rest = owner.fields["entries"], owner.fields["rest"]
+    if rest is None:
+        return values.ListObject(
+            tuple(values.Tuple((values.Const(key), value)) for key, value in entries.items())
+        )
+    return values.ListObject(None, values.Tuple((UNKNOWN, join([*entries.values(), rest]))))
+
+
+def _dict_values(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
+    entries, rest = owner.fields["entries"], owner.fields["rest"]
+    if rest is None:
+        return values.ListObject(tuple(entries.values()))
+    return values.ListObject(None, join([*entries.values(), rest]))
+
+
+def _dict_keys(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
+    return values.ListObject(tuple(values.Const(key) for key in owner.fields["entries"]))
+
+
+def _dict_update(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
+    more = _first(arguments)
+    merged = dict(owner.fields["entries"])
+    if isinstance(more, values.DictObject):
+        merged.update(more.fields["entries"])
+    merged.update(arguments.keywords)
+    run.state.set(owner.fields, "entries", merged)
+    return NONE
+
+
+def _dict_copy(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
+    return values.DictObject(dict(owner.fields["entries"]), owner.fields["rest"])
+
+
+_DICT_METHODS: dict[str, Callable[[Interpreter, values.DictObject, Arguments], Value]] = {
+    "get": _dict_get,
+    "pop": _dict_get,
+    "setdefault": _dict_get,
+    "items": _dict_items,
+    "values": _dict_values,
+    "keys": _dict_keys,
+    "update": _dict_update,
+    "copy": _dict_copy,
+    "to": lambda run, owner, arguments: owner,
+}
 
 
 _TEXT_METHODS = frozenset(

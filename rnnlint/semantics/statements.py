@@ -197,12 +197,12 @@ def _execute_if(
             _explore(run, other, frame)
         flow = execute_block(run, taken, frame)
         return flow or None
-    optional = isinstance(test, values.Const)
+    default = bool(test.value) if isinstance(test, values.Const) else None
     arms = [
-        _arm(run, block, frame, place, number, optional and bool(test.value) != holds, node.test, holds)  # type: ignore[attr-defined]
-        for number, (block, holds) in enumerate(((node.body, True), (node.orelse, False)))
+        _arm(run, node.body, frame, place, 0, default is False, node.test, holds=True),
+        _arm(run, node.orelse, frame, place, 1, default is True, node.test, holds=False),
     ]
-    if optional and not test.value:  # type: ignore[attr-defined]
+    if default is False:
         arms.reverse()
     flow = _branch(run, arms, frame)
     return flow or None
@@ -267,9 +267,9 @@ def _narrow(run: Interpreter, test: ir.Expr, holds: bool, frame: Frame) -> None:
 
 def _subject(test: ir.Expr) -> ir.Expr | None:
     """What a test is about: `x` in `isinstance(x, T)`, `x is None`, or `x` itself."""
-    if isinstance(test, ir.Call) and isinstance(test.func, ir.Name):
-        if test.func.id == "isinstance" and len(test.args) == 2:
-            return test.args[0].value
+    if isinstance(test, ir.Call):
+        named = isinstance(test.func, ir.Name) and test.func.id == "isinstance"
+        return test.args[0].value if named and len(test.args) == 2 else None
     if isinstance(test, ir.Compare) and test.ops in (("is",), ("is not",)):
         return test.left
     return test if isinstance(test, (ir.Name, ir.Attribute)) else None

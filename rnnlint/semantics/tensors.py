@@ -70,7 +70,7 @@ def combined(op: str, left: Value, right: Value) -> Value:
     if len(both) == 1:
         only = both[0]
         other = right if left is only else left
-        if isinstance(other, values.Size) or isinstance(other, (values.Const, values.Unknown)):
+        if isinstance(other, (values.Size, values.Const, values.Unknown)):
             return changed(kept(only), mask=only.mask and op in ("&", "|", "~"))
         return changed(kept(only), calls=only.calls | graph_of(other))
     first, second = both
@@ -413,14 +413,8 @@ def device_kind(target: Value | None) -> str:
     return "gpu" if "gpu" in kinds else ("cpu" if "cpu" in kinds else "")
 
 
-def _axis(value: Value | None) -> int | None:
-    if isinstance(value, values.Const) and type(value.value) is int:
-        return value.value
-    return None
-
-
 def _transpose(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    axes = {_axis(arguments.get(0, "dim0")), _axis(arguments.get(1, "dim1"))}
+    axes = {values.integer(arguments.get(0, "dim0")), values.integer(arguments.get(1, "dim1"))}
     if axes == {0, 1}:
         return flipped(tensor)
     if axes in ({1, 2}, {-1, -2}) and tensor.batch_axis == 0:
@@ -442,7 +436,7 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
         given = list(given[0].items)
     if len(given) == 1 and isinstance(given[0], values.ListObject):
         given = list(given[0].fields["items"] or ())
-    axes = [_axis(value) for value in given]
+    axes = [values.integer(value) for value in given]
     if axes[:2] == [1, 0]:
         return flipped(tensor)
     if axes[:2] == [0, 1]:
@@ -453,7 +447,7 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
 
 
 def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    axis = _axis(arguments.get(0, "dim"))
+    axis = values.integer(arguments.get(0, "dim"))
     if axis is not None and (axis >= 2 or axis == -1):
         return changed(tensor, dims=())
     padding = None if axis in (0, 1) and tensor.batch_axis is None else tensor.padding
@@ -461,7 +455,7 @@ def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Pl
 
 
 def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    axis = _axis(arguments.get(0, "dim"))
+    axis = values.integer(arguments.get(0, "dim"))
     if axis is not None and (axis >= 2 or axis == -1):
         return changed(tensor, dims=())
     return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
@@ -491,7 +485,7 @@ def _reduce(
     run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place, pools: bool = False
 ) -> Value:
     """sum, mean, max, ... over one axis or all; `pools` when padding changes the result."""
-    axis = _axis(arguments.get(0, "dim", "axis"))
+    axis = values.integer(arguments.get(0, "dim", "axis"))
     if tensor.mask and axis is not None:
         return Tensor(
             lengths=True,
@@ -510,7 +504,7 @@ def _reduce(
 def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     """max, min, median over an axis: (values, indices)."""
     result = _reduce(run, tensor, arguments, place, pools=True)
-    if _axis(arguments.get(0, "dim", "axis")) is None:
+    if values.integer(arguments.get(0, "dim", "axis")) is None:
         return values.Size() if tensor.lengths else result
     return values.Tuple((result, Tensor(device=tensor.device)))
 
@@ -543,7 +537,7 @@ def _size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
     axis = arguments.get(0, "dim")
     if axis is None:
         return shape_of(tensor)
-    number = _axis(axis)
+    number = values.integer(axis)
     return values.Size() if number is None else shape_of(tensor).axis(number)
 
 
@@ -563,7 +557,7 @@ def backward(run: Interpreter, loss: Value, arguments: Arguments, place: Place) 
 def _softmax(kind: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
         if kind == "softmax":
-            _attend(run, tensor, _axis(arguments.get(0, "dim")), place)
+            _attend(run, tensor, values.integer(arguments.get(0, "dim")), place)
         return changed(kept(tensor), activation=values.Activation(kind, place), output_of=None)
 
     return effect

@@ -50,14 +50,14 @@ class Record(Value, msgspec.Struct, frozen=True):
     """Base of immutable values, compared by content."""
 
 
-class Unknown(Record):
+class Unknown(Record, frozen=True):
     """Anything."""
 
 
 UNKNOWN = Unknown()
 
 
-class Const(Record):
+class Const(Record, frozen=True):
     """A Python constant: a number, string, bool or None.
 
     `option` marks a default that the user of the program can change: an argparse
@@ -84,23 +84,23 @@ TRUE = Const(True)
 FALSE = Const(False)
 
 
-class Tuple(Record):
+class Tuple(Record, frozen=True):
     items: tuple[Value, ...]
 
 
-class Prefix(Record):
+class Prefix(Record, frozen=True):
     """A string of which only the beginning is known."""
 
     text: str
 
 
-class Union(Record):
+class Union(Record, frozen=True):
     """One of several values; the first is what the program's defaults choose."""
 
     members: tuple[Value, ...]
 
 
-class Size(Record):
+class Size(Record, frozen=True):
     """The number of elements of something: `len(x)`, `x.size(0)`, `x.shape[1]`.
 
     `of` identifies what is measured where that is known: the abstract object or
@@ -111,7 +111,7 @@ class Size(Record):
     axis: int | None = None
 
 
-class Shape(Record):
+class Shape(Record, frozen=True):
     """`x.shape`, `x.size()`: `root` identifies the tensor, `dims` its known sizes."""
 
     root: Any = None
@@ -126,36 +126,36 @@ class Shape(Record):
         return Size(self.root, index if self.root is not None else None)
 
 
-class Shortfall(Record):
+class Shortfall(Record, frozen=True):
     """`longest - len(x)`: how many padding elements one sequence lacks."""
 
 
-class Filler(Record):
+class Filler(Record, frozen=True):
     """A run of padding elements, as in `[0] * (longest - len(x))`."""
 
     place: Place
     value: Value = UNKNOWN
 
 
-class Slice(Record):
+class Slice(Record, frozen=True):
     lower: Value | None
     upper: Value | None
     step: Value | None
 
 
-class External(Record):
+class External(Record, frozen=True):
     """Something of a library, by its full dotted name: `torch.nn.LSTM`."""
 
     name: str
 
 
-class Device(Record):
+class Device(Record, frozen=True):
     """`kind` is "cpu" or "gpu" (an accelerator, where there is one)."""
 
     kind: str
 
 
-class Padding(Record):
+class Padding(Record, frozen=True):
     """Who pads, on which side, and how the padded batch came here."""
 
     side: str
@@ -163,14 +163,14 @@ class Padding(Record):
     steps: Provenance
 
 
-class Activation(Record):
+class Activation(Record, frozen=True):
     """The last activation that a tensor went through."""
 
     kind: str
     place: Place
 
 
-class Tensor(Record):
+class Tensor(Record, frozen=True):
     """What is known of a tensor or array."""
 
     padding: Padding | None = None
@@ -206,7 +206,6 @@ class Tensor(Record):
     attached: bool = True
     fresh: bool = False
     """Made from sizes and numbers alone (zeros, randn): holds no data."""
-
 
     @property
     def time_axis(self) -> int | None:
@@ -280,7 +279,7 @@ class ModuleScope(Object):
         self.path = path
 
 
-class Folder(Record):
+class Folder(Record, frozen=True):
     """A namespace package: a folder of the project without `__init__.py`."""
 
     path: str
@@ -315,14 +314,14 @@ class Function(Value):
         return self.node.name if isinstance(self.node, ir.FunctionDef) else "<lambda>"
 
 
-class Bound(Record):
+class Bound(Record, frozen=True):
     """A method of the project bound to its receiver."""
 
     function: Function
     receiver: Value
 
 
-class Native(Record):
+class Native(Record, frozen=True):
     """A method of a built-in or abstract object: `items.append`."""
 
     name: str
@@ -395,7 +394,7 @@ class Instance(Object):
         self.cls = cls
 
 
-class Super(Record):
+class Super(Record, frozen=True):
     """`super()` inside a method of `cls`."""
 
     cls: Class
@@ -432,7 +431,7 @@ class Container(Object):
         self.fields["children"] = children
 
 
-class Parameter(Record):
+class Parameter(Record, frozen=True):
     """A parameter of a layer: `name` is its own name there ("weight_hh_l0").
 
     `part` says which of its stacked gates are meant: "" for all of it, or the
@@ -446,13 +445,13 @@ class Parameter(Record):
     place: Place | None = None
 
 
-class Gradient(Record):
+class Gradient(Record, frozen=True):
     """`parameter.grad`; of an unknown parameter when None."""
 
     parameter: Parameter | None = None
 
 
-class Parameters(Record):
+class Parameters(Record, frozen=True):
     """An iterable over the parameters of modules: `model.parameters()`.
 
     `named` yields (name, parameter) pairs; `grouped` marks values that only
@@ -481,6 +480,13 @@ def members(value: Value) -> tuple[Value, ...]:
     return value.members if isinstance(value, Union) else (value,)
 
 
+def integer(value: Value | None) -> int | None:
+    """The number that a value is, if it is a known one."""
+    if isinstance(value, Const) and type(value.value) is int:
+        return value.value
+    return None
+
+
 MAX_MEMBERS = 24
 
 
@@ -501,7 +507,8 @@ def join(values: list[Value]) -> Value:
         return known[0] if isinstance(known[0], Tensor) and known[0].calls else UNKNOWN
     if len(known) > MAX_MEMBERS:
         # Each object is one that the program really builds; the first ones will do.
-        known = [member for member in known if isinstance(member, Object)][:MAX_MEMBERS]
+        objects: list[Value] = [member for member in known if isinstance(member, Object)]
+        known = objects[:MAX_MEMBERS]
     if not known:
         return UNKNOWN
     return Union(tuple(known)) if len(known) > 1 else known[0]

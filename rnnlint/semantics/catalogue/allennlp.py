@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from rnnlint.semantics.catalogue import Entry, Table, entries
 
+_VECTORS = "allennlp.modules.seq2vec_encoders"
+_SEQUENCES = "allennlp.modules.seq2seq_encoders"
+
 ALIASES = {
-    "allennlp.modules.seq2vec_encoders.pytorch_seq2vec_wrapper": "allennlp.modules.seq2vec_encoders",
-    "allennlp.modules.seq2seq_encoders.pytorch_seq2seq_wrapper": "allennlp.modules.seq2seq_encoders",
+    f"{_VECTORS}.pytorch_seq2vec_wrapper": _VECTORS,
+    f"{_SEQUENCES}.pytorch_seq2seq_wrapper": _SEQUENCES,
     "allennlp.training.trainer": "allennlp.training",
     "allennlp.training.gradient_descent_trainer": "allennlp.training",
     "allennlp.models.model": "allennlp.models",

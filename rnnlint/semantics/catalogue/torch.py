@@ -81,7 +81,9 @@ _TENSOR_FUNCTIONS = (
     "unbind flip roll t argmax norm std var logsumexp prod any all detach numel median "
     "masked_fill cumsum repeat_interleave movedim swapaxes narrow"
 )
-_FRESH = "eye zeros ones rand randn empty full randint zeros_like ones_like rand_like randn_like arange"
+_FRESH = (
+    "eye zeros ones rand randn empty full randint zeros_like ones_like rand_like randn_like arange"
+)
 _INITIALISERS = (
     "uniform_ normal_ constant_ ones_ zeros_ eye_ dirac_ xavier_uniform_ xavier_normal_ "
     "kaiming_uniform_ kaiming_normal_ trunc_normal_ orthogonal_ sparse_"

@@ -12,18 +12,16 @@ ALIASES = {
 }
 
 _SCHEDULES = (
-    "get_linear_schedule_with_warmup get_cosine_schedule_with_warmup get_scheduler "
-    "get_constant_schedule_with_warmup get_constant_schedule get_polynomial_decay_schedule_with_warmup "
-    "get_cosine_with_hard_restarts_schedule_with_warmup get_inverse_sqrt_schedule "
-    "WarmupLinearSchedule"
+    "get_linear_schedule_with_warmup get_cosine_schedule_with_warmup "
+    "get_constant_schedule_with_warmup get_constant_schedule get_inverse_sqrt_schedule "
+    "get_polynomial_decay_schedule_with_warmup WarmupLinearSchedule "
+    "get_cosine_with_hard_restarts_schedule_with_warmup"
 )
 
 TABLE: Table = {
     **entries("optimizer", "AdamW Adafactor", "transformers.", "params lr"),
     **entries("foreign_optimizer", "BertAdam OpenAIAdam", "transformers.", "params lr"),
-    **{name: Entry("scheduler", kind, ("optimizer",)) for name, kind in (
-        (f"transformers.{schedule}", schedule) for schedule in _SCHEDULES.split()
-    )},
+    **entries("scheduler", _SCHEDULES, "transformers.", "optimizer"),
     "transformers.get_scheduler": Entry("scheduler", "get_scheduler", ("name", "optimizer")),
     **entries("trainer", "Trainer Seq2SeqTrainer", "transformers.",
               "model args data_collator train_dataset eval_dataset"),

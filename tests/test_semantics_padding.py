@@ -1,0 +1,531 @@
+"""Which batches the interpreter knows to be padded, and on which side."""
+
+from __future__ import annotations
+
+import pytest
+from programs import analysed, only, side_of, the_call, the_input
+from rnnlint.semantics import events, values
+from rnnlint.semantics.program import Program
+
+
+def fed_by_collate(collate: str) -> Program:
+    """A loader hands what `collate` returns to an LSTM."""
+    return analysed(
+        collate
+        + """
+lstm = nn.LSTM(8, 16, batch_first=True)
+loader = DataLoader(rows, batch_size=4, collate_fn=collate)
+for batch in loader:
+    lstm(batch)
+"""
+    )
+
+
+def fed_by_dataset(getitem: str, loader: str = "DataLoader(Rows(), batch_size=4)") -> Program:
+    """A loader with PyTorch's own collate function hands samples of `Rows` to an LSTM."""
+    return analysed(
+        f"""
+class Rows(Dataset):
+    def __getitem__(self, index):
+        ids = self.rows[index]
+{getitem}
+
+lstm = nn.LSTM(8, 16, batch_first=True)
+for batch in {loader}:
+    lstm(batch)
+"""
+    )
+
+
+COLLATES = {
+    "pad_sequence": """
+def collate(batch):
+    return pad_sequence(batch, batch_first=True)
+""",
+    "pad_sequence by its full name": """
+def collate(batch):
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(b) for b in batch], True)
+""",
+    "pad_sequence in a lambda": """
+collate = lambda batch: pad_sequence(batch, batch_first=True)
+""",
+    "list plus pads": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.tensor([b + [0] * (longest - len(b)) for b in batch])
+""",
+    "list plus pads in a loop": """
+def collate(batch):
+    longest = max(map(len, batch))
+    rows = []
+    for b in batch:
+        rows.append(list(b) + [PAD] * (longest - len(b)))
+    return torch.LongTensor(rows)
+""",
+    "list plus pads through numpy": """
+def collate(batch):
+    longest = max([len(b) for b in batch])
+    return torch.from_numpy(np.array([b + [0] * (longest - len(b)) for b in batch]))
+""",
+    "extended in place": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = []
+    for b in batch:
+        row = list(b)
+        row += [0] * (longest - len(row))
+        rows.append(row)
+    return torch.tensor(rows)
+""",
+    "extend": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = []
+    for b in batch:
+        row = list(b)
+        row.extend([0] * (longest - len(row)))
+        rows.append(row)
+    return torch.tensor(rows)
+""",
+    "appended in a while loop": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = []
+    for b in batch:
+        row = list(b)
+        while len(row) < longest:
+            row.append(0)
+        rows.append(row)
+    return torch.tensor(rows)
+""",
+    "appended in a for loop": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = []
+    for b in batch:
+        row = list(b)
+        for _ in range(longest - len(row)):
+            row.append(0)
+        rows.append(row)
+    return torch.tensor(rows)
+""",
+    "F.pad": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.stack([F.pad(b, (0, longest - len(b))) for b in batch])
+""",
+    "F.pad by keyword and size": """
+def collate(batch):
+    longest = max(b.size(0) for b in batch)
+    return torch.stack([F.pad(b, pad=(0, 0, 0, longest - b.size(0)), value=-1.0) for b in batch])
+""",
+    "np.pad": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.tensor(np.stack([np.pad(b, (0, longest - len(b))) for b in batch]))
+""",
+    "np.pad of two axes": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    padded = [np.pad(b, ((0, longest - len(b)), (0, 0)), "constant") for b in batch]
+    return torch.tensor(np.array(padded))
+""",
+    "cat with zeros": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.stack([torch.cat([b, torch.zeros(longest - len(b), 8)]) for b in batch])
+""",
+    "np.concatenate with zeros": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = [np.concatenate([b, np.zeros(longest - len(b))]) for b in batch]
+    return torch.tensor(np.stack(rows))
+""",
+    "zeros filled row by row": """
+def collate(batch):
+    lengths = [len(b) for b in batch]
+    padded = torch.zeros(len(batch), max(lengths)).long()
+    for i, b in enumerate(batch):
+        padded[i, :len(b)] = torch.tensor(b)
+    return padded
+""",
+    "zeros filled up to a length": """
+def collate(batch):
+    lengths = [len(b) for b in batch]
+    padded = torch.zeros(len(batch), max(lengths))
+    for i, (b, n) in enumerate(zip(batch, lengths)):
+        padded[i, :n] = b
+    return padded
+""",
+    "zeros filled from zero": """
+def collate(batch):
+    lengths = [len(b) for b in batch]
+    padded = np.zeros((len(batch), max(lengths)))
+    for i, b in enumerate(batch):
+        end = lengths[i]
+        padded[i, 0:end] = b[:end]
+    return torch.from_numpy(padded)
+""",
+    "rows of zeros indexed twice": """
+def collate(batch):
+    padded = torch.full((len(batch), max(len(b) for b in batch)), PAD)
+    for i in range(len(batch)):
+        n = len(batch[i])
+        padded[i][:n] = batch[i]
+    return padded
+""",
+    "keras, post": """
+from keras.preprocessing.sequence import pad_sequences
+def collate(batch):
+    return torch.tensor(pad_sequences(batch, maxlen=50, padding="post"))
+""",
+    "zip_longest": """
+def collate(batch):
+    columns = itertools.zip_longest(*batch, fillvalue=0)
+    return torch.tensor(list(columns)).t()
+""",
+}
+LEFT_COLLATES = {
+    "keras": """
+from tensorflow.keras.preprocessing.sequence import pad_sequences
+def collate(batch):
+    return torch.tensor(pad_sequences(batch, maxlen=50))
+""",
+    "pads plus list": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.tensor([[0] * (longest - len(b)) + b for b in batch])
+""",
+    "F.pad in front": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.stack([F.pad(b, (longest - len(b), 0)) for b in batch])
+""",
+    "zeros filled from the back": """
+def collate(batch):
+    padded = torch.zeros(len(batch), max(len(b) for b in batch))
+    for i, b in enumerate(batch):
+        padded[i, -len(b):] = b
+    return padded
+""",
+    "zeros before": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.stack([torch.cat([torch.zeros(longest - len(b), 8), b]) for b in batch])
+""",
+    "pad_sequence on the left": """
+def collate(batch):
+    return pad_sequence(batch, batch_first=True, padding_side="left")
+""",
+}
+
+
+@pytest.mark.parametrize("collate", COLLATES.values(), ids=COLLATES)
+def test_a_collate_function_pads_behind(collate: str) -> None:
+    assert side_of(fed_by_collate(collate)) == "right"
+
+
+@pytest.mark.parametrize("collate", LEFT_COLLATES.values(), ids=LEFT_COLLATES)
+def test_a_collate_function_pads_in_front(collate: str) -> None:
+    assert side_of(fed_by_collate(collate)) == "left"
+
+
+SAMPLES = {
+    "list plus pads": "        return torch.tensor(ids + [0] * (self.longest - len(ids)))",
+    "F.pad": "        return F.pad(ids, (0, self.longest - len(ids)))",
+    "zeros": (
+        "        row = np.zeros(self.longest)\n        row[:len(ids)] = ids\n        return row"
+    ),
+    "only where it is short": (
+        "        if len(ids) < self.longest:\n"
+        "            ids = ids + [0] * (self.longest - len(ids))\n"
+        "        else:\n"
+        "            ids = ids[:self.longest]\n"
+        "        return torch.tensor(ids)"
+    ),
+}
+
+
+@pytest.mark.parametrize("getitem", SAMPLES.values(), ids=SAMPLES)
+def test_samples_padded_by_a_dataset_make_a_padded_batch(getitem: str) -> None:
+    given = the_input(fed_by_dataset(getitem))
+    assert given.padding is not None
+    assert given.padding.side == "right"
+    assert given.batch_axis == 0
+
+
+def test_a_dict_of_padded_samples_is_a_dict_of_padded_batches() -> None:
+    program = fed_by_dataset(
+        '        return {"ids": ids + [0] * (self.longest - len(ids)), "label": 1}',
+        'map(lambda batch: batch["ids"], DataLoader(Rows(), batch_size=4))',
+    )
+    assert side_of(program) == "right"
+
+
+def test_a_batch_of_one_sequence_is_not_padded() -> None:
+    program = analysed(
+        """
+def collate(batch):
+    return pad_sequence(batch, batch_first=True)
+lstm = nn.LSTM(8, 16, batch_first=True)
+for batch in DataLoader(rows, collate_fn=collate):
+    lstm(batch)
+for batch in DataLoader(rows, batch_size=1, collate_fn=collate):
+    lstm(batch)
+"""
+    )
+    assert [call.input.padding for call in program.of(events.LayerCall)] == [None] * 4
+
+
+def test_a_batch_size_that_an_option_sets_may_be_more_than_one() -> None:
+    program = analysed(
+        """
+parser = argparse.ArgumentParser()
+parser.add_argument("--batch_size", type=int, default=1)
+args = parser.parse_args()
+lstm = nn.LSTM(8, 16, batch_first=True)
+collate = lambda batch: pad_sequence(batch, batch_first=True)
+for batch in DataLoader(rows, batch_size=args.batch_size, collate_fn=collate):
+    lstm(batch)
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_a_collate_function_may_take_more_arguments_through_partial() -> None:
+    program = analysed(
+        """
+from functools import partial
+def collate(batch, pad):
+    return pad_sequence(batch, batch_first=True, padding_value=pad)
+lstm = nn.LSTM(8, 16, batch_first=True)
+for batch in DataLoader(rows, batch_size=4, collate_fn=partial(collate, pad=0)):
+    lstm(batch)
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_a_collate_object_or_method_pads_too() -> None:
+    program = analysed(
+        """
+class Collate:
+    def __init__(self, pad):
+        self.pad = pad
+    def __call__(self, batch):
+        xs, ys = zip(*batch)
+        return pad_sequence(xs, batch_first=True, padding_value=self.pad), torch.tensor(ys)
+lstm = nn.LSTM(8, 16, batch_first=True)
+for x, y in DataLoader(rows, batch_size=4, collate_fn=Collate(0)):
+    lstm(x)
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_a_collate_method_of_the_dataset_pads_too() -> None:
+    program = analysed(
+        """
+class Rows(Dataset):
+    def __getitem__(self, index):
+        return self.rows[index]
+    @staticmethod
+    def collate(batch):
+        return pad_sequence(batch, batch_first=True)
+lstm = nn.LSTM(8, 16, batch_first=True)
+rows = Rows()
+for x in DataLoader(rows, batch_size=4, collate_fn=rows.collate):
+    lstm(x)
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_the_provenance_names_the_padding_and_the_loader() -> None:
+    text = COLLATES["pad_sequence"]
+    program = fed_by_collate(text)
+    padding = the_input(program).padding
+    assert padding is not None
+    assert [step.words for step in padding.steps] == [
+        "pads every batch to its longest sequence",
+        "this loader yields the padded batches",
+    ]
+    rows = [step.span.location.row for step in program.trail(padding.steps)]
+    assert rows == sorted(rows)
+    assert len(set(rows)) == 2
+
+
+FIXED = {
+    "a window": "torch.stack([b[i:i + 20] for b in batch])",
+    "a stack": "torch.stack(batch)",
+    "constant pads of a convolution": "torch.stack([F.pad(b, (1, 1)) for b in batch])",
+    "a constant run": "torch.tensor([[0] * 10 + b for b in batch])",
+    "random data": "torch.randn(len(batch), 20, 8)",
+    "something unseen": "unseen(batch)",
+    "unpadded zeros": "torch.zeros(len(batch), 20)",
+    "whole rows": "rows_of(torch.zeros(len(batch), 20), batch)",
+}
+
+
+@pytest.mark.parametrize("expression", FIXED.values(), ids=FIXED)
+def test_fixed_lengths_are_not_padding(expression: str) -> None:
+    program = fed_by_collate(
+        f"""
+def rows_of(padded, batch):
+    for i, b in enumerate(batch):
+        padded[i] = b
+    return padded
+def collate(batch):
+    i = 3
+    return {expression}
+"""
+    )
+    assert side_of(program) is None
+
+
+def test_sequences_that_are_packed_in_collate_are_packed() -> None:
+    given = the_input(
+        fed_by_collate(
+            """
+def collate(batch):
+    return pack_sequence(batch, enforce_sorted=False)
+"""
+        )
+    )
+    assert given.packed
+    assert given.padding is None
+
+
+# --- torchtext -------------------------------------------------------------
+
+TORCHTEXT = """
+from torchtext.legacy import data
+TEXT = data.Field({field})
+LABEL = data.LabelField()
+train, test = data.TabularDataset.splits(path=".", train="a.csv", test="b.csv", format="csv",
+    fields=[("text", TEXT), ("label", LABEL)])
+train_iter, test_iter = data.BucketIterator.splits((train, test), batch_size=32, {iterator})
+lstm = nn.LSTM(8, 16)
+embedding = nn.Embedding(100, 8)
+for batch in train_iter:
+    {body}
+"""
+
+
+def test_a_bucket_iterator_pads_what_a_field_processes() -> None:
+    program = analysed(TORCHTEXT.format(field="", iterator="", body="lstm(embedding(batch.text))"))
+    given = the_input(program)
+    assert given.padding is not None
+    assert given.padding.side == "right"
+    assert given.batch_axis == 1
+
+
+def test_a_field_with_lengths_yields_a_pair() -> None:
+    program = analysed(
+        TORCHTEXT.format(
+            field="include_lengths=True, batch_first=True",
+            iterator="sort_within_batch=True",
+            body="text, n = batch.text; lstm(pack_padded_sequence(embedding(text), n))",
+        )
+    )
+    packing = program.of(events.Packing)[0]
+    assert isinstance(packing.given, values.Tensor)
+    assert packing.given.batch_axis == 0
+    assert isinstance(packing.lengths, values.Tensor)
+    assert packing.lengths.lengths
+    assert packing.lengths.order == "sorted"
+    assert the_input(program).packed
+
+
+def test_lengths_of_an_iterator_on_the_accelerator_live_there() -> None:
+    program = analysed(
+        TORCHTEXT.format(
+            field="include_lengths=True",
+            iterator='device="cuda"',
+            body="text, n = batch.text; lstm(pack_padded_sequence(embedding(text), n))",
+        )
+    )
+    lengths = program.of(events.Packing)[0].lengths
+    assert isinstance(lengths, values.Tensor)
+    assert lengths.device == "gpu"
+
+
+def test_labels_of_an_iterator_are_not_padded() -> None:
+    program = analysed(TORCHTEXT.format(field="", iterator="", body="lstm(embedding(batch.label))"))
+    assert side_of(program) is None
+
+
+# --- tokenizers ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "padded"),
+    [
+        ('tokenizer(texts, padding=True, return_tensors="pt")', True),
+        ('tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")', True),
+        ('tokenizer.batch_encode_plus(texts, padding="longest", return_tensors="pt")', True),
+        ('tokenizer(texts, padding=False, return_tensors="pt")', False),
+        ('tokenizer(texts, return_tensors="pt")', False),
+    ],
+)
+def test_a_tokenizer_pads_when_it_is_told_to(call: str, padded: bool) -> None:
+    program = analysed(
+        f"""
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
+lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
+encoded = {call}
+lstm(embedding(encoded["input_ids"]))
+"""
+    )
+    assert side_of(program) == ("right" if padded else None)
+
+
+def test_a_padding_collator_pads_and_gives_a_mask() -> None:
+    program = analysed(
+        """
+from transformers import AutoTokenizer, DataCollatorWithPadding
+tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
+lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
+loader = DataLoader(rows, batch_size=4, collate_fn=DataCollatorWithPadding(tokenizer))
+for batch in loader:
+    n = batch["attention_mask"].sum(1)
+    lstm(pack_padded_sequence(embedding(batch["input_ids"]), n, batch_first=True))
+"""
+    )
+    packing = program.of(events.Packing)[0]
+    assert isinstance(packing.given, values.Tensor)
+    assert packing.given.padding is not None
+    assert isinstance(packing.lengths, values.Tensor)
+    assert packing.lengths.lengths
+
+
+def test_a_pretrained_encoder_hands_its_padding_on() -> None:
+    program = analysed(
+        """
+from transformers import AutoTokenizer, BertModel
+tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
+bert = BertModel.from_pretrained("bert-base-uncased")
+lstm = nn.LSTM(768, 16, batch_first=True)
+encoded = tokenizer(texts, padding=True, return_tensors="pt")
+hidden = bert(encoded["input_ids"], attention_mask=encoded["attention_mask"])[0]
+lstm(hidden)
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_data_padded_once_and_split_stays_padded() -> None:
+    program = analysed(
+        """
+padded = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+train, test = torch.utils.data.random_split(TensorDataset(padded, labels), [80, 20])
+lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
+for x, y in DataLoader(train, batch_size=4, shuffle=True):
+    lstm(embedding(x))
+"""
+    )
+    call = the_call(program)
+    assert call.input.padding is not None
+    assert call.input.batch_axis == 0
+    assert only(program.layers) is call.layer
