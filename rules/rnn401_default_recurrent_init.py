@@ -88,7 +88,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Load, Opaque, Program, Rule, Step, modules, values
+from rnnlint.api import Diagnostic, Init, Level, Load, Opaque, Program, Rule, Step, modules, values
 
 HINTS = ("init", "load", "restore", "pretrain", "resume", "checkpoint")
 
@@ -104,6 +104,9 @@ class DefaultRecurrentInit(Rule):
             if self._initialised(program, layer, trained.time):
                 continue
             plain = layer.kind in ("RNN", "RNNCell")
+            relu = modules.option(layer, "nonlinearity")
+            if plain and isinstance(relu, values.Const) and relu.value == "relu":
+                continue  # RNN501 says what such a layer needs
             yield self.report(
                 program,
                 layer.place,
@@ -118,7 +121,7 @@ class DefaultRecurrentInit(Rule):
     def _initialised(self, program: Program, layer: values.Layer, trained: int) -> bool:
         """Whether something else than the default fills the weights before training."""
         if any(
-            init.parameter.name.startswith("weight_hh") and init.time < trained
+            init.parameter.name.startswith("weight_hh") and init.time < trained and _counts(init)
             for init in program.inits_of(layer)
         ):
             return True
@@ -133,6 +136,16 @@ class DefaultRecurrentInit(Rule):
             if opaque.time < trained and _hints(opaque.callee)
             for given in opaque.given
         )
+
+
+def _counts(init: Init) -> bool:
+    """Whether a fill is there to initialise; weights copied in are a checkpoint's.
+
+    An initialiser counts even behind a switch: the user can have it.
+    """
+    if init.how not in ("copy", "assign"):
+        return True
+    return not init.conditional and not init.hypothetical
 
 
 def _has_forget_bias(layer: values.Layer) -> bool:

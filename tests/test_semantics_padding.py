@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from programs import analysed, only, side_of, the_call, the_input
+
 from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 

@@ -553,8 +553,9 @@ def _require_grad(run: Interpreter, module: Value, arguments: Arguments, place: 
 
 
 def freeze(run: Interpreter, layer: values.Layer, frozen: bool) -> None:
-    """Take a layer out of training, or back into it."""
-    run.state.set(layer.fields, "<frozen>", values.Const(frozen))
+    """Take a layer out of training, or back into it; what a test decides leaves it in."""
+    surely = not any(arm >= 0 for _, arm in run.context.conditions)
+    run.state.set(layer.fields, "<frozen>", values.Const(frozen and surely))
 
 
 def is_frozen(layer: values.Layer) -> bool:

@@ -1,0 +1,509 @@
+"""What operations do to a batch: its padding, axes, order and device."""
+
+from __future__ import annotations
+
+import pytest
+from programs import analysed, only, side_of, the_input
+
+from rnnlint.semantics import events, values
+from rnnlint.semantics.program import Program
+
+PADDED = """
+embedding = nn.Embedding(100, 8, padding_idx=0)
+lengths = [len(row) for row in rows]
+x = pad_sequence(rows, batch_first=True)
+embedded = embedding(x)
+h = None
+"""
+
+
+def fed(expression: str, layer: str = "nn.LSTM(8, 16, batch_first=True)") -> Program:
+    """An LSTM reads an expression over the padded batch `x`, embedded `embedded`."""
+    return analysed(f"{PADDED}\nlstm = {layer}\nlstm({expression})\n")
+
+
+# --- padding ---------------------------------------------------------------
+
+KEEPING = [
+    "x",
+    "embedded",
+    "x.to(device)",
+    "x.cuda().float()",
+    "x.clone().contiguous()",
+    "torch.autograd.Variable(x)",
+    "x.transpose(0, 1)",
+    "x.permute(1, 0, 2)",
+    "x.permute((1, 0, 2))",
+    "x.t()",
+    "x.T",
+    "x.unsqueeze(-1)",
+    "x.unsqueeze(2)",
+    "x.float().unsqueeze(-1)",
+    "nn.Linear(8, 8)(embedded)",
+    "F.relu(nn.Linear(8, 8)(embedded))",
+    "torch.tanh(embedded)",
+    "nn.Dropout(0.5)(embedded)",
+    "F.dropout(embedded, 0.5, training=True)",
+    "nn.LayerNorm(8)(embedded)",
+    "nn.Sequential(nn.Linear(8, 8), nn.ReLU())(embedded)",
+    "torch.cat([embedded, embedded], dim=-1)",
+    "torch.cat((embedded, other), 2)",
+    "embedded + other",
+    "embedded * 2",
+    "2 * embedded",
+    "embedded[:, :, :4]",
+    "x[:, :-1]",
+    "x[:, 1:]",
+    "nn.Conv1d(8, 8, 3, padding=1)(embedded.transpose(1, 2)).transpose(1, 2)",
+    "nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 2)(embedded)",
+    "F.embedding(x, weight)",
+    "(x)",
+]
+LOSING = [
+    "embedded * (x != 0).unsqueeze(-1)",
+    "embedded.masked_fill(mask, 0)",
+    "pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)",
+    "embedded[:, 0]",
+    "embedded[:, -1]",
+    "embedded[:, 3:4]",
+    "embedded.mean(1)",
+    "embedded.sum(dim=1)",
+    "embedded[x != 0]",
+    "torch.zeros(4, 5, 8)",
+    "unseen(embedded)",
+    "embedded.gather(1, index)",
+]
+
+
+@pytest.mark.parametrize("expression", KEEPING)
+def test_padding_survives(expression: str) -> None:
+    assert side_of(fed(expression)) == "right"
+
+
+@pytest.mark.parametrize("expression", LOSING)
+def test_padding_ends(expression: str) -> None:
+    assert side_of(fed(expression)) is None
+
+
+def test_one_step_in_a_loop_over_time_is_not_padded() -> None:
+    program = analysed(
+        PADDED
+        + """
+cell = nn.GRUCell(8, 16)
+for t in range(x.size(1)):
+    h = cell(embedded[:, t], h)
+"""
+    )
+    assert side_of(program) is None
+
+
+def test_a_row_of_a_padded_batch_is_still_padded() -> None:
+    program = analysed(
+        PADDED
+        + """
+lstm = nn.LSTM(8, 16, batch_first=True)
+for row in x:
+    lstm(embedding(row))
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_an_alternative_without_padding_speaks_for_the_code() -> None:
+    program = analysed(
+        PADDED
+        + """
+lstm = nn.LSTM(8, 16, batch_first=True)
+if unknown:
+    embedded = pack_padded_sequence(embedded, lengths, batch_first=True)
+lstm(embedded)
+"""
+    )
+    given = the_input(program)
+    assert given.packed
+    assert given.padding is None
+
+
+def test_the_output_of_a_layer_over_padding_is_padded() -> None:
+    program = analysed(
+        PADDED
+        + """
+first, second = nn.LSTM(8, 16, batch_first=True), nn.LSTM(16, 16, batch_first=True)
+out, _ = first(embedded)
+second(nn.Dropout(0.1)(out))
+"""
+    )
+    sides = [
+        call.input.padding and call.input.padding.side for call in program.of(events.LayerCall)
+    ]
+    assert sides == ["right", "right"]
+
+
+# --- axes ------------------------------------------------------------------
+
+AXES = [
+    ("x", 0),
+    ("embedded", 0),
+    ("embedded.transpose(0, 1)", 1),
+    ("embedded.transpose(1, 0).contiguous()", 1),
+    ("torch.transpose(embedded, 0, 1)", 1),
+    ("embedded.permute(1, 0, 2)", 1),
+    ("embedded.permute(0, 1, 2)", 0),
+    ("x.t()", 1),
+    ("embedding(x.t())", 1),
+    ("embedding(x.T)", 1),
+    ("embedded.transpose(0, 1).transpose(0, 1)", 0),
+    ("embedded.swapaxes(0, 1)", 1),
+    ("embedded.transpose(1, 2)", 0),
+    ("nn.Conv1d(8, 8, 3)(embedded.transpose(1, 2)).transpose(1, 2)", 0),
+    ("nn.Conv1d(8, 8, 3)(embedded.permute(0, 2, 1)).permute(0, 2, 1)", 0),
+    ("nn.Conv1d(8, 8, 3)(embedded.permute(0, 2, 1)).permute(2, 0, 1)", 1),
+    ("embedded.view(embedded.size(0), embedded.size(1), 2, 4)", 0),
+    ("embedded.view(-1, 8)", None),
+    ("embedded.reshape(20, 4, 8)", None),
+    ("embedded.unsqueeze(0)", None),
+    ("embedded.unsqueeze(-1)", 0),
+    ("torch.stack(rows)", None),
+    ("torch.randn(4, 5, 8)", None),
+    ("pad_sequence(rows)", 1),
+    ("pad_sequence(rows, batch_first=False)", 1),
+    ("pad_sequence(rows, batch_first=flag)", None),
+    ("pad_packed_sequence(packed)[0]", 1),
+    ("pad_packed_sequence(packed, batch_first=True)[0]", 0),
+    ("pad_packed_sequence(packed, True)[0]", 0),
+]
+
+
+@pytest.mark.parametrize(("expression", "axis"), AXES)
+def test_the_batch_axis_follows(expression: str, axis: int | None) -> None:
+    assert the_input(fed(expression)).batch_axis == axis
+
+
+def test_features_moved_before_time_leave_time_as_the_third_axis() -> None:
+    given = the_input(fed("embedded.transpose(1, 2)"))
+    assert given.swapped
+    assert given.time_axis == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "axis"),
+    [
+        ("", 1),
+        (", batch_first=True", 0),
+        (", batch_first=False", 1),
+        (", batch_first=unknown", None),
+    ],
+)
+def test_a_layer_says_which_axis_of_its_output_is_the_batch(options: str, axis: int | None) -> None:
+    program = analysed(
+        f"""
+first = nn.GRU(8, 16{options})
+second = nn.LSTM(16, 16)
+out, h = first(unknown_data)
+second(out)
+"""
+    )
+    second = program.of(events.LayerCall)[1].input
+    assert second.batch_axis == axis
+
+
+def test_the_axis_says_where_it_comes_from() -> None:
+    given = the_input(fed("embedded"))
+    assert [step.words for step in given.batch_axis_steps] == ["pads with batch_first=True"]
+
+
+# --- packing ---------------------------------------------------------------
+
+
+def packing_of(call: str) -> events.Packing:
+    return analysed(f"{PADDED}\n{call}\n").of(events.Packing)[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "batch_first", "enforce_sorted"),
+    [
+        ("", False, True),
+        (", batch_first=True", True, True),
+        (", True, False", True, False),
+        (", enforce_sorted=False", False, False),
+    ],
+)
+def test_packing_knows_its_arguments(
+    arguments: str, batch_first: bool, enforce_sorted: bool
+) -> None:
+    packing = packing_of(f"pack_padded_sequence(embedded, lengths{arguments})")
+    assert not packing.unpacks
+    assert packing.batch_first == values.Const(batch_first)
+    assert packing.enforce_sorted == values.Const(enforce_sorted)
+
+
+def test_arguments_that_were_not_seen_are_unknown() -> None:
+    packing = packing_of("pack_padded_sequence(embedded, lengths, **options)")
+    assert packing.batch_first == values.UNKNOWN
+    assert packing.enforce_sorted == values.UNKNOWN
+
+
+def test_a_packed_batch_goes_through_a_layer_and_is_unpacked() -> None:
+    program = analysed(
+        PADDED
+        + """
+first, second = nn.LSTM(8, 16, batch_first=True), nn.LSTM(16, 16, batch_first=True)
+out, (h, c) = first(pack_padded_sequence(embedded, lengths, batch_first=True))
+out, n = pad_packed_sequence(out, batch_first=True)
+second(out)
+"""
+    )
+    one, two = (call.input for call in program.of(events.LayerCall))
+    assert one.packed
+    assert not two.packed
+    assert two.unpacked
+    assert two.batch_axis == 0
+    assert two.output_of is program.of(events.LayerCall)[0]
+
+
+def test_a_chain_of_layers_stays_packed() -> None:
+    program = analysed(
+        PADDED
+        + """
+first, second = nn.LSTM(8, 16, batch_first=True), nn.LSTM(16, 16, batch_first=True)
+out, _ = first(pack_padded_sequence(embedded, lengths, batch_first=True))
+second(out)
+"""
+    )
+    assert [call.input.packed for call in program.of(events.LayerCall)] == [True, True]
+
+
+def test_an_element_by_element_step_inside_a_packed_sequence_keeps_it_packed() -> None:
+    program = analysed(
+        PADDED
+        + """
+packed = pack_padded_sequence(x, lengths, batch_first=True)
+packed = PackedSequence(embedding(packed.data), packed.batch_sizes)
+lstm = nn.LSTM(8, 16)
+lstm(packed)
+"""
+    )
+    assert the_input(program).packed
+
+
+# --- readings --------------------------------------------------------------
+
+READINGS = [
+    ("out[:, -1]", ["last-step"]),
+    ("out[:, -1, :]", ["last-step"]),
+    ("out[-1]", ["last-step"]),
+    ("out[:, -1, :16]", ["half-step"]),
+    ("out.mean(1)", ["pooled"]),
+    ("out.mean(dim=1)", ["pooled"]),
+    ("torch.mean(out, 1)", ["pooled"]),
+    ("out.max(1)[0]", ["pooled"]),
+    ("torch.max(out, dim=1)[0]", ["pooled"]),
+    ("out.mean(2)", []),
+    ("h[-1]", ["state"]),
+    ("nn.Linear(16, 2)(h)", ["state"]),
+    ("torch.cat([h[-2], h[-1]], 1)", ["state", "state"]),
+    ("h.squeeze(0)", ["state"]),
+    ("nn.Linear(16, 2)(out)", []),
+    ("out[:, 0]", []),
+    ("F.softmax(nn.Linear(16, 1)(out), dim=1)", ["attended"]),
+    ("F.softmax(nn.Linear(16, 1)(out), dim=2)", []),
+    ("torch.softmax(out, 1)", ["attended"]),
+]
+
+
+@pytest.mark.parametrize(("expression", "how"), READINGS)
+def test_readings_of_a_result_are_noted(expression: str, how: list[str]) -> None:
+    program = analysed(
+        f"{PADDED}\nlstm = nn.LSTM(8, 16, batch_first=True)\n"
+        f"out, (h, c) = lstm(embedded)\n{expression}\n"
+    )
+    call = only(program.of(events.LayerCall))
+    assert [reading.how for reading in program.readings_of(call)] == how
+
+
+def test_a_state_that_is_only_named_is_not_read() -> None:
+    program = analysed(
+        PADDED + "lstm = nn.LSTM(8, 16)\nout, (h, c) = lstm(embedded)\nresult = out, h\n"
+    )
+    assert program.of(events.Reading) == ()
+
+
+# --- order and device of lengths -------------------------------------------
+
+ORDERS = [
+    ("lengths", "arbitrary"),
+    ("torch.tensor(lengths)", "arbitrary"),
+    ("torch.LongTensor(lengths)", "arbitrary"),
+    ("torch.tensor([len(b) for b in batch])", "arbitrary"),
+    ("sorted(lengths, reverse=True)", "sorted"),
+    ("torch.tensor(lengths).sort(descending=True)[0]", "sorted"),
+    ("torch.sort(torch.tensor(lengths), descending=True)[0]", "sorted"),
+    ("torch.sort(torch.tensor(lengths), 0, descending=True).values", "sorted"),
+    ("[len(b) for b in sorted(batch, key=len, reverse=True)]", "sorted"),
+    ("by_length(torch.tensor(lengths))", "sorted"),
+    ("unseen(lengths)", ""),
+]
+
+
+@pytest.mark.parametrize(("lengths", "order"), ORDERS)
+def test_lengths_know_their_order(lengths: str, order: str) -> None:
+    program = analysed(
+        f"""
+def by_length(lengths):
+    lengths, index = lengths.sort(descending=True)
+    return lengths
+def collate(batch):
+    lengths = [len(b) for b in batch]
+    return pad_sequence(batch), {lengths}
+for x, lengths in DataLoader(rows, batch_size=4, shuffle=True, collate_fn=collate):
+    pack_padded_sequence(x, lengths)
+"""
+    )
+    assert _order(program.of(events.Packing)[0].lengths) == order
+
+
+def _order(lengths: values.Value) -> object:
+    if isinstance(lengths, values.Tensor):
+        return lengths.order
+    if isinstance(lengths, values.ListObject):
+        return lengths.fields["order"]
+    return ""
+
+
+def test_a_batch_sorted_in_place_has_sorted_lengths() -> None:
+    program = analysed(
+        """
+def collate(batch):
+    batch.sort(key=lambda pair: len(pair[0]), reverse=True)
+    xs, ys = zip(*batch)
+    return pad_sequence(xs), torch.tensor([len(x) for x in xs])
+for x, lengths in DataLoader(rows, batch_size=4, shuffle=True, collate_fn=collate):
+    pack_padded_sequence(x, lengths)
+"""
+    )
+    assert _order(program.of(events.Packing)[0].lengths) == "sorted"
+
+
+def test_indexing_by_the_sorting_permutation_sorts() -> None:
+    program = analysed(
+        """
+def collate(batch):
+    return pad_sequence(batch, True), torch.tensor([len(b) for b in batch])
+for x, lengths in DataLoader(rows, batch_size=4, collate_fn=collate):
+    order = lengths.argsort(descending=True)
+    pack_padded_sequence(x[order], lengths[order], batch_first=True)
+"""
+    )
+    packing = program.of(events.Packing)[0]
+    assert _order(packing.lengths) == "sorted"
+    assert _order(packing.given) == "sorted"
+
+
+def test_a_loader_with_its_own_sampler_may_sort() -> None:
+    program = analysed(
+        """
+def collate(batch):
+    return pad_sequence(batch), torch.tensor([len(b) for b in batch])
+for x, lengths in DataLoader(rows, batch_sampler=sampler, collate_fn=collate):
+    pack_padded_sequence(x, lengths)
+"""
+    )
+    assert _order(program.of(events.Packing)[0].lengths) == ""
+
+
+DEVICES = [
+    ("torch.tensor(lengths)", ""),
+    ("torch.tensor(lengths).cuda()", "gpu"),
+    ("torch.tensor(lengths).to('cuda')", "gpu"),
+    ("torch.tensor(lengths).to('cuda:1')", "gpu"),
+    ("torch.tensor(lengths, device='cuda')", "gpu"),
+    ("torch.tensor(lengths).to(device)", "gpu"),
+    ("torch.tensor(lengths).to(choice)", "gpu"),
+    ("torch.tensor(lengths).cuda().cpu()", "cpu"),
+    ("torch.tensor(lengths).to(device).to('cpu')", "cpu"),
+    ("torch.cuda.LongTensor(lengths)", "gpu"),
+    ("(x != 0).to(device).sum(1)", "gpu"),
+    ("x.to(device).ne(0).sum(dim=1)", "gpu"),
+    ("torch.tensor(lengths).to(unknown)", ""),
+]
+
+
+@pytest.mark.parametrize(("lengths", "device"), DEVICES)
+def test_lengths_know_their_device(lengths: str, device: str) -> None:
+    program = analysed(
+        f"""
+device = torch.device("cuda")
+choice = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+{PADDED}
+pack_padded_sequence(embedded, {lengths}, batch_first=True)
+"""
+    )
+    lengths_given = program.of(events.Packing)[0].lengths
+    assert isinstance(lengths_given, values.Tensor)
+    assert lengths_given.lengths
+    assert lengths_given.device == device
+    assert bool(lengths_given.device_steps) == (device != "")
+
+
+def test_unpacked_lengths_live_on_the_cpu() -> None:
+    program = analysed(
+        """
+lstm = nn.LSTM(8, 16)
+out, lengths = pad_packed_sequence(packed)
+pack_padded_sequence(out, lengths)
+"""
+    )
+    lengths = program.of(events.Packing)[1].lengths
+    assert isinstance(lengths, values.Tensor)
+    assert lengths.device == "cpu"
+
+
+# --- activations and losses ------------------------------------------------
+
+ACTIVATIONS = [
+    ("F.softmax(y, dim=1)", "softmax"),
+    ("torch.softmax(y, 1)", "softmax"),
+    ("y.softmax(-1)", "softmax"),
+    ("nn.Softmax(dim=1)(y)", "softmax"),
+    ("nn.Sequential(nn.Linear(8, 2), nn.Softmax(1))(y)", "softmax"),
+    ("F.log_softmax(y, dim=1)", "log_softmax"),
+    ("torch.sigmoid(y)", "sigmoid"),
+    ("nn.Sigmoid()(y)", "sigmoid"),
+    ("y.sigmoid().squeeze(1)", "sigmoid"),
+    ("y", None),
+    ("nn.Linear(2, 2)(F.softmax(y, dim=1))", None),
+    ("torch.log(F.softmax(y, dim=1))", None),
+]
+
+
+@pytest.mark.parametrize(("expression", "kind"), ACTIVATIONS)
+def test_a_loss_knows_the_last_activation_before_it(expression: str, kind: str | None) -> None:
+    program = analysed(
+        f"""
+y = nn.Linear(8, 2)(torch.randn(4, 8))
+loss = nn.CrossEntropyLoss()({expression}, target)
+"""
+    )
+    prediction = only(program.of(events.LossComputed)).prediction
+    assert isinstance(prediction, values.Tensor)
+    assert (prediction.activation and prediction.activation.kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "options"),
+    [
+        ("nn.CrossEntropyLoss(ignore_index=0)(y, t)", "CrossEntropyLoss", {"ignore_index": 0}),
+        ("F.cross_entropy(y, t, ignore_index=0)", "CrossEntropyLoss", {"ignore_index": 0}),
+        ("F.nll_loss(y, t)", "NLLLoss", {}),
+        ("nn.MSELoss(reduction='none')(y, t)", "MSELoss", {"reduction": "none"}),
+        ("nn.functional.mse_loss(input=y, target=t)", "MSELoss", {}),
+        ("torch.nn.BCEWithLogitsLoss()(y, t)", "BCEWithLogitsLoss", {}),
+    ],
+)
+def test_a_loss_knows_its_kind_and_options(
+    call: str, kind: str, options: dict[str, object]
+) -> None:
+    loss = only(analysed(f"y = nn.Linear(8, 2)(x)\n{call}\n").of(events.LossComputed))
+    assert loss.kind == kind
+    for name, value in options.items():
+        assert loss.options[name] == values.Const(value)
