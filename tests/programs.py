@@ -64,8 +64,11 @@ def only(found: Iterable[T]) -> T:
 
 
 def calls(program: Program) -> list[events.LayerCall]:
-    """The calls of recurrent layers, those of one place once: loops run twice."""
-    return list({call.place: call for call in reversed(program.of(events.LayerCall))}.values())
+    """The calls of recurrent layers in order, once for each place: loops run twice."""
+    found: dict[tuple[Place, values.Layer], events.LayerCall] = {}
+    for call in program.of(events.LayerCall):
+        found.setdefault((call.place, call.layer), call)
+    return list(found.values())
 
 
 def the_call(program: Program) -> events.LayerCall:
