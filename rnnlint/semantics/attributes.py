@@ -117,11 +117,19 @@ def _class(run: Interpreter, owner: values.Class, name: str, place: Place) -> Va
     if name == "__name__":
         return values.Const(owner.name)
     found = find_in_class(owner, name)
+    if found is not None and _is_enum(owner) and not isinstance(found, values.Function):
+        member = values.Thing("member", name, place, {})
+        member.fields.update({"value": found, "name": values.Const(name)})
+        return member
     if found is None:
         return library.attribute_of_class(run, owner, name, place)
     if isinstance(found, values.Function) and found.kind == "class":
         return values.Bound(found, owner)
     return found
+
+
+def _is_enum(cls: values.Class) -> bool:
+    return any(base.startswith("enum.") for base in cls.external_bases())
 
 
 def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Value:

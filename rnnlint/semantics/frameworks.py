@@ -189,6 +189,20 @@ def _schedule_configured(run: Interpreter, configured: Value, place: Place) -> N
                 handed.extend(iteration.known_items(run, member) or ())
 
 
+def fit_unseen(run: Interpreter, arguments: Arguments, place: Place) -> bool:
+    """`trainer.fit(model)` with a trainer that comes from a configuration file.
+
+    Its options are unknown, so it may clip.
+    """
+    model = arguments.get(0, "model")
+    candidates = [m for m in values.members(model or UNKNOWN) if isinstance(m, values.Instance)]
+    if not any(is_lightning_module(module) for module in candidates):
+        return False
+    trainer = values.Thing("trainer", "lightning", place, {"<open>": values.TRUE})
+    _lightning_fit(run, trainer, arguments, place)
+    return True
+
+
 def is_lightning_module(instance: values.Instance) -> bool:
     """Whether a LightningModule is among the bases of an object's class."""
     return any(

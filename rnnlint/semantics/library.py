@@ -383,6 +383,8 @@ def unknown_method(
             events.OptimizerEvent(place, run.context, what, UNKNOWN, None, len(arguments.all()))
         )
         return UNKNOWN
+    if name == "fit" and frameworks.fit_unseen(run, arguments, place):
+        return UNKNOWN
     if name == "size" and isinstance(receiver, values.Unknown):
         return values.Size() if arguments.positional else values.Shape()
     if frameworks.is_tokenizer_call(name, arguments):
