@@ -57,7 +57,13 @@ def _container_attribute(owner: Value, name: str) -> Value:
         return found if isinstance(found, Value) else UNKNOWN
     if isinstance(owner, values.Const) and owner.value is None:
         return UNKNOWN
+    if isinstance(owner, values.Tuple) and len(owner.items) == 2 and name in _PAIR:
+        return owner.items[_PAIR[name]]
     return values.Native(name, owner)
+
+
+_PAIR = {"values": 0, "indices": 1}
+"""What `torch.sort`, `torch.max` and their like call the two parts of their result."""
 
 
 def _module(run: Interpreter, owner: values.ModuleScope, name: str, place: Place) -> Value:

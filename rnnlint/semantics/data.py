@@ -385,7 +385,10 @@ def _arrived(value: Value, place: Place) -> Value:
 def default_collate(sample: Value, place: Place) -> Value:
     """What PyTorch's own collate function makes of samples."""
     if isinstance(sample, Tensor):
-        return tensors.changed(sample, batch_axis=0, dims=(), root=place, fresh=False)
+        steps = (Step(place, "this loader puts the batch on the first axis"),)
+        return tensors.changed(
+            sample, batch_axis=0, batch_axis_steps=steps, dims=(), root=place, fresh=False
+        )
     if isinstance(sample, values.Size):
         return Tensor(lengths=True, order="arbitrary")
     if isinstance(sample, values.Tuple):

@@ -166,7 +166,7 @@ def _sequence(run: Interpreter, node: ir.Sequence, frame: Frame) -> Value:
                 filler = value
             elif isinstance(value, values.Tensor):
                 padded = value
-            if known is None:
+            if known is None or len(known) > iteration.MAX_UNROLLED:
                 whole = False
                 items.append(iteration.element(run, value))
             else:
@@ -267,6 +267,8 @@ def _if_exp(run: Interpreter, node: ir.IfExp, frame: Frame) -> Value:
     for number, arm in enumerate(arms):
         with run.condition(place, number, unlikely=optional and number == 1):
             results.append(evaluate(run, arm, frame))
+    if isinstance(test, values.LengthTest):
+        return values.join_rows(results)
     return join(results)
 
 

@@ -24,6 +24,9 @@ MAX_ENTRY_STEPS = 300_000
 MAX_FUNCTION_STEPS = 40_000
 """What one function may take within one entry point, all its calls together."""
 MAX_DEPTH = 40
+MAX_REPETITIONS = 12
+"""How often a function is run on one object within one entry point; then it returns what
+it returned before."""
 MAX_HEIRS = 8
 """Subclasses for which a method that nobody calls is run."""
 MAX_ACTIVATIONS = 2
@@ -71,8 +74,8 @@ class Frame:
     """One activation of a function, a class body or a module body."""
 
     __slots__ = (
-        "closure", "context_values", "function", "global_names", "module", "receiver", "returns",
-        "scope", "yields",
+        "by_length", "closure", "context_values", "function", "global_names", "module", "receiver",
+        "returns", "scope", "yields",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +93,20 @@ class Frame:
         self.yields: list[Value] = []
         self.global_names: set[str] = set()
         self.receiver: Value | None = None
+        self.by_length = False
+        """Whether a test on a sequence's length decided what is returned."""
+
+
+class _History:
+    """How often a function ran on one object, and what it returned last."""
+
+    __slots__ = ("count", "receiver", "result")
+
+    def __init__(self, receiver: Value | None) -> None:
+        self.receiver = receiver
+        """Kept alive, because the histories know it by its identity."""
+        self.count = 0
+        self.result: Value = UNKNOWN
 
 
 class OutOfBudgetError(Exception):
@@ -122,6 +139,7 @@ class Interpreter:
         """Steps that each function took within this entry point, with and without autograd."""
         self.barren: dict[int, int] = {}
         """Steps of each function's calls in which nothing happened, over the whole run."""
+        self.histories: dict[tuple[int, int, bool], _History] = {}
         self.given: list[tuple[Place, Arguments]] = []
         """The calls under way, with what they were given."""
         self.loop_counter = 0
@@ -234,6 +252,10 @@ class Interpreter:
         key = id(function.node)
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
+        history = self._history(function, receiver)
+        if history.count >= MAX_REPETITIONS:
+            return history.result
+        history.count += 1
         account = (key, self.context.gradients)
         if max(self.spent.get(account, 0), self.barren.get(key, 0)) > MAX_FUNCTION_STEPS:
             return UNKNOWN
@@ -250,13 +272,11 @@ class Interpreter:
         saved_stack, saved_grad = self.context.stack, self.context.gradients
         saved_filling, self.filling = self.filling, []
         self.context.stack = (*saved_stack, place)
-        if any(
-            isinstance(mark, values.External) and mark.name in _NO_GRADIENT_DECORATORS
-            for mark in function.decorators
-        ):
+        if any(_stops_gradients(mark) for mark in function.decorators):
             self.context.gradients = False
         try:
-            return statements.run_body(self, function.node, frame)
+            history.result = statements.run_body(self, function.node, frame)
+            return history.result
         finally:
             self.filling = saved_filling
             self.context.stack, self.context.gradients = saved_stack, saved_grad
@@ -266,6 +286,14 @@ class Interpreter:
             if len(self.events) == seen:
                 self.barren[key] = self.barren.get(key, 0) + self.steps - begun
             self.active[key] -= 1
+
+    def _history(self, function: values.Function, receiver: Value | None) -> _History:
+        """What calls of a function on one object have given, within this entry point."""
+        key = (id(function.node), id(receiver), self.context.gradients)
+        history = self.histories.get(key)
+        if history is None:
+            history = self.histories[key] = _History(receiver)
+        return history
 
     def _bind(
         self,
@@ -384,11 +412,12 @@ class Interpreter:
             ]
             mentioned: dict[str, int] = {}
             for key in pending:
-                node = self.functions[key].node
-                for name in set(getattr(node, "mentions", ())):
+                function = self.functions[key]
+                own = function.owner.name if function.owner is not None else ""
+                for name in {*getattr(function.node, "mentions", ())} - {own}:
                     mentioned[name] = mentioned.get(name, 0) + 1
-            roots = [key for key in pending if not mentioned.get(self.functions[key].name)]
-            rest = [key for key in pending if mentioned.get(self.functions[key].name)]
+            roots = [key for key in pending if not mentioned.get(_known_as(self.functions[key]))]
+            rest = [key for key in pending if mentioned.get(_known_as(self.functions[key]))]
             for key in [*roots, *rest]:
                 if key in self.executed:
                     continue
@@ -454,6 +483,7 @@ class Interpreter:
         self.depth = 0
         self.given.clear()
         self.spent.clear()
+        self.histories.clear()
         self.active.clear()
         try:
             action()
@@ -473,6 +503,10 @@ _EVIDENCE = frozenset(
 """Names that code of interest to a rule mentions."""
 
 
+_RUN_BY_OTHERS = frozenset({"forward", "training_step"})
+"""Methods that matter when their class does, though they name no layer themselves."""
+
+
 def _packages_around(path: str) -> list[str]:
     """The `__init__.py` files that Python runs before a module, outermost first."""
     folders = path.split("/")[:-1]
@@ -480,8 +514,17 @@ def _packages_around(path: str) -> list[str]:
     return [package for package in around if package != path]
 
 
+def _known_as(function: values.Function) -> str:
+    """The name by which callers of a function mention it."""
+    if function.owner is not None and function.name in _RUN_BY_OTHERS:
+        return function.owner.name
+    return function.name
+
+
 def _matters(function: values.Function, relevant: frozenset[str]) -> bool:
     mentions = getattr(function.node, "mentions", ())
+    if function.owner is not None and function.name in _RUN_BY_OTHERS:
+        return function.owner.name in relevant
     return not relevant.isdisjoint(mentions)
 
 
@@ -513,3 +556,10 @@ def relevant_names(functions: list[values.Function], classes: list[values.Class]
 
 _UNION_TYPES = {"typing.Optional", "typing.Union"}
 _NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}
+
+
+def _stops_gradients(mark: Value) -> bool:
+    """`@torch.no_grad` and `@torch.no_grad()`."""
+    if isinstance(mark, values.Thing):
+        return mark.kind == "no_grad"
+    return isinstance(mark, values.External) and mark.name in _NO_GRADIENT_DECORATORS

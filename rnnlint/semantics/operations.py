@@ -101,11 +101,13 @@ def _constants(op: str, left: values.Const, right: values.Const) -> Value:
     option = left.option or right.option
     if function is None or (op == "*" and _is_long(left, right)):
         return UNKNOWN
+    if op == "%" and isinstance(left.value, str) and values.formats_widely(left.value):
+        return UNKNOWN
     try:
         result = function(left.value, right.value)
     except (TypeError, ValueError, ArithmeticError, MemoryError):
         return UNKNOWN
-    if isinstance(result, str) and len(result) > 1000:
+    if values.is_unwieldy(result):
         return UNKNOWN
     return values.Const(result, option=option)
 
@@ -222,7 +224,12 @@ def compare(op: str, left: Value, right: Value) -> Value:
             return values.Const(same == (op in ("==", "is")))
     if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
         return tensors.mask_of(left if isinstance(left, values.Tensor) else right)
+    if isinstance(left, _MEASURES) or isinstance(right, _MEASURES):
+        return values.LengthTest()
     return UNKNOWN
+
+
+_MEASURES = (values.Size, values.Shortfall)
 
 
 def _compare_constants(op: str, left: values.Const, right: values.Const) -> Value:

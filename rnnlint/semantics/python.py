@@ -81,9 +81,12 @@ def _transposed(run: Interpreter, rows: Value) -> Value:
         return tensors.flipped(rows)
     row = iteration.element(run, rows)
     items = iteration.known_items(run, row)
-    if items is None:
-        return values.ListObject(None, values.ListObject(None, iteration.element(run, row)))
     order, steps = iteration.order_of(rows)
+    if items is None:
+        column = values.ListObject(
+            None, iteration.element(run, row), order=order, order_steps=steps
+        )
+        return values.ListObject(None, column)
     columns = tuple(values.ListObject(None, item, order=order, order_steps=steps) for item in items)
     return values.Tuple(columns)
 
@@ -634,6 +637,8 @@ def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Va
         return values.Prefix(owner.value.split("{")[0])
     if arguments.open or not all(isinstance(value, values.Const) for value in given):
         return UNKNOWN
+    if name == "format" and values.formats_widely(owner.value):
+        return UNKNOWN
     option = owner.option or any(isinstance(v, values.Const) and v.option for v in given)
     plain = [v.value for v in arguments.positional if isinstance(v, values.Const)]
     named = {k: v.value for k, v in arguments.keywords.items() if isinstance(v, values.Const)}
@@ -643,6 +648,6 @@ def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Va
         return UNKNOWN
     if isinstance(result, (list, tuple)):
         return values.ListObject(tuple(values.Const(part, option) for part in result[:64]))
-    if isinstance(result, str) and len(result) > 1000:
+    if values.is_unwieldy(result):
         return UNKNOWN
     return values.Const(result, option=option)

@@ -7,8 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, expressions, iteration, library, operations, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    expressions,
+    iteration,
+    library,
+    operations,
+    tensors,
+    values,
+)
 from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
+from rnnlint.semantics.state import Changes
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value, join, truth
 
 Flow = str
@@ -27,7 +37,7 @@ def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -
         frame.returns.append(NONE)
     if len(frame.returns) > 1:
         known = [value for value in frame.returns if value != NONE]
-        return join(known or [NONE])
+        return values.join_rows(known) if known and frame.by_length else join(known or [NONE])
     return frame.returns[0] if frame.returns else UNKNOWN
 
 
@@ -50,9 +60,36 @@ def _place(frame: Frame, node: ir.Node) -> Place:
 
 
 def _expression(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> Flow:
-    value = expressions.evaluate(run, node.value, frame)
-    del value
+    expressions.evaluate(run, node.value, frame)
+    called = node.value.func if isinstance(node.value, ir.Call) else None
+    if isinstance(called, ir.Attribute) and called.attr == "detach_":
+        _detach_in_place(run, called.value, frame)
     return "raise" if _exits(node.value) else ""
+
+
+def _detach_in_place(run: Interpreter, node: ir.Expr, frame: Frame) -> None:
+    """`h.detach_()`: whatever holds this tensor holds it without its graph from now on."""
+    with run.hypothetical():  # evaluated once more, not used once more
+        tensor = expressions.evaluate(run, node, frame)
+    if not isinstance(tensor, values.Tensor):
+        return
+    stores = [frame.scope]
+    owner = next(iter(frame.scope.values()), None)
+    if isinstance(owner, values.Instance):
+        stores.append(owner.fields)
+    for store in stores:
+        for key, held in list(store.items()):
+            kept = _without_graph(held, tensor)
+            if kept is not held:
+                run.state.set(store, key, kept)
+
+
+def _without_graph(held: Any, tensor: values.Tensor) -> Any:
+    if held == tensor and isinstance(held, values.Tensor):
+        return tensors.detached(held)
+    if isinstance(held, values.Tuple) and tensor in held.items:
+        return values.Tuple(tuple(_without_graph(item, tensor) for item in held.items))
+    return held
 
 
 def _exits(node: ir.Expr) -> bool:
@@ -204,7 +241,10 @@ def _execute_if(
     ]
     if default is False:
         arms.reverse()
-    flow = _branch(run, arms, frame)
+    returned = len(frame.returns)
+    by_length = isinstance(test, values.LengthTest)
+    flow = _branch(run, arms, frame, by_length)
+    frame.by_length = frame.by_length or (by_length and len(frame.returns) > returned)
     return flow or None
 
 
@@ -300,7 +340,9 @@ def _explore(run: Interpreter, block: tuple[ir.Stmt, ...], frame: Frame) -> None
     del frame.returns[returns:], frame.yields[yields:]
 
 
-def _branch(run: Interpreter, arms: list[Callable[[], Flow]], frame: Frame) -> Flow:
+def _branch(
+    run: Interpreter, arms: list[Callable[[], Flow]], frame: Frame, by_length: bool = False
+) -> Flow:
     """Run alternatives from the same state and join them."""
     outcomes: list[tuple[Flow, Any]] = [run.state.record(arm) for arm in arms]
     going_on = [changes for flow, changes in outcomes if not flow]
@@ -312,6 +354,8 @@ def _branch(run: Interpreter, arms: list[Callable[[], Flow]], frame: Frame) -> F
         for changes in ended:
             if changes not in jumped:
                 run.state.merge([*going_on, changes], frame.scope)
+        if by_length:
+            _pad_all(run, going_on)
         return ""
     run.state.merge(ended)
     flows = {flow for flow, _ in outcomes}
@@ -319,6 +363,15 @@ def _branch(run: Interpreter, arms: list[Callable[[], Flow]], frame: Frame) -> F
         if flow in flows:
             return flow
     return ""
+
+
+def _pad_all(run: Interpreter, branches: list[Changes]) -> None:
+    """Let a name stand for padded sequences where a test on their length padded some."""
+    for changes in branches:
+        for store, key, written in changes.writes.values():
+            joined = store.get(key)
+            if isinstance(written, values.Tensor) and isinstance(joined, Value):
+                run.state.set(store, key, values.join_rows([written, joined]))
 
 
 def _try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
@@ -513,6 +566,9 @@ def _class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
     body = Frame(cls.fields, frame.module, closure)
     execute_block(run, node.body, body)
     _bind_name(run, node.name, cls, frame)
+    for mark in cls.decorators:
+        if isinstance(mark, (values.Function, values.Bound)):  # it may enter a register
+            calls.call(run, mark, Arguments([cls]), cls.place or _place(frame, node))
     return ""
 
 

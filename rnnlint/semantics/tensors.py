@@ -227,7 +227,13 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
     if len(parts) == 1 and _picks(parts[0]) and _holds_rows(tensor):
         return one_row(tensor)
     if any(_picks(part) for part in lead):
-        return changed(derived(tensor), lengths=tensor.lengths, mask=tensor.mask, loss=tensor.loss)
+        return changed(
+            derived(tensor),
+            lengths=tensor.lengths,
+            mask=tensor.mask,
+            loss=tensor.loss,
+            fresh=tensor.fresh and len(parts) == 1,
+        )
     if len(lead) == 2 and all(_is_all(part) for part in lead):
         return changed(kept(tensor), part="steps" if tensor.part == "output" else tensor.part)
     if any(isinstance(part, values.Const) and part.value is None for part in lead):
@@ -279,6 +285,8 @@ def written(
     if padding is None:
         inner = next((t for t in tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding
+        if inner is not None and inner.batch_axis is None and not calls and len(parts) == 1:
+            batch_axis = 0
     return changed(
         tensor,
         calls=calls,
@@ -443,6 +451,8 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
         return tensor
     if axes == [0, 2, 1] and tensor.batch_axis == 0:
         return changed(tensor, swapped=not tensor.swapped, root=None, dims=())
+    if axes == [2, 0, 1] and tensor.batch_axis == 0 and tensor.swapped:
+        return changed(tensor, swapped=False, batch_axis=1, root=None, dims=())
     return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
 
 

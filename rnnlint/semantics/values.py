@@ -11,6 +11,7 @@ evidence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,10 @@ class Unknown(Record, frozen=True):
 UNKNOWN = Unknown()
 
 
+class LengthTest(Unknown, frozen=True):
+    """The outcome of a test on a length: it differs from sequence to sequence."""
+
+
 class Const(Record, frozen=True):
     """A Python constant: a number, string, bool or None.
 
@@ -77,6 +82,23 @@ class Const(Record, frozen=True):
 
     def __hash__(self) -> int:
         return hash((type(self.value), self.value, self.option))
+
+
+MAX_TEXT = 1000
+MAX_BITS = 64
+_WIDE = re.compile(r"\d{4}")
+
+
+def is_unwieldy(constant: object) -> bool:
+    """Whether a computed constant is larger than any that matters: loops make them grow."""
+    if isinstance(constant, str):
+        return len(constant) > MAX_TEXT
+    return isinstance(constant, int) and constant.bit_length() > MAX_BITS
+
+
+def formats_widely(template: str) -> bool:
+    """Whether formatting with this template could fill the memory: `"%999999999d"`."""
+    return _WIDE.search(template) is not None
 
 
 NONE = Const(None)
@@ -514,6 +536,17 @@ def join(values: list[Value]) -> Value:
     return Union(tuple(known)) if len(known) > 1 else known[0]
 
 
+def join_rows(values: list[Value]) -> Value:
+    """The join over the sequences of a batch: where some had to be padded, the batch is."""
+    flat = [member for value in values for member in members(value)]
+    rows = [member for member in flat if isinstance(member, Tensor)]
+    if all(isinstance(member, (Unknown, Tensor, ListObject)) for member in flat):
+        for row in rows:
+            if row.padding is not None and not any(other.packed or other.calls for other in rows):
+                return row
+    return join(values)
+
+
 def join_results(results: list[Value]) -> Value:
     """The join of what one operation gave for each alternative of a value.
 
@@ -544,7 +577,7 @@ def truth(value: Value) -> bool | None:
     """
     if isinstance(value, Const):
         return None if value.option else bool(value.value)
-    if isinstance(value, (Function, Class, Instance, Layer, External, Bound, Parameter, Thing)):
+    if isinstance(value, (Function, Class, Instance, Layer, Bound, Parameter, Thing)):
         return True
     if isinstance(value, Tuple):
         return bool(value.items)
