@@ -7,8 +7,10 @@ comments in the code silence.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,10 +31,16 @@ from rnnlint.project.source import (
     source_from_bytes,
 )
 
+if TYPE_CHECKING:
+    from rnnlint.api import Rule
+    from rnnlint.semantics.program import Program
+
 RECORDS = "records"
+EXHAUSTED = (
+    "too much calls each other here to follow it all, so findings may be missing; "
+    "exclude what has nothing to do with training"
+)
 UNPARSABLE = ("RNN001", "unparsable-file")
-MAX_BROKEN_CELLS = 5
-"""Cells of one notebook that are left out because they are no Python."""
 
 
 def analyse_project(
@@ -63,18 +71,21 @@ def analyse_project(
     sources = reader.sources(_sifted(reader, files, overlay, cache))
     lowered, problems = _lower(sources, cache, progress)
     indexes = _Indexes(sources)
-    found = [_unparsable(sources[path], problem, indexes) for path, problem in problems]
+    found = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
     infos = registry.available(settings.plugins)
     scope = _Scope(root, settings, nested, infos)
+    notices: list[Notice] = []
     if lowered:
-        found += _judge(lowered, graph, indexes, scope)
+        judged, notices = _judge(lowered, graph, indexes, scope)
+        found += judged
     kept = _selected(_distinct(found), sources, indexes, scope, ignore_suppressions)
     ranked = sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
     return Findings(
         diagnostics=tuple(ranked),
-        notices=tuple(reader.notices.values()),
+        notices=(*reader.notices.values(), *notices),
         excerpts=_excerpts(ranked, indexes),
         lowered=tuple(sorted(sources)),
+        complete=reader.complete and not any(notice.fatal for notice in notices),
     )
 
 
@@ -86,12 +97,17 @@ class _Reader:
         self._limit = settings.max_file_size
         self._overlay = overlay
         self.notices: dict[str, Notice] = {}
+        self.complete = True
+        """Whether no file refused to be read."""
 
     def read(self, path: str) -> bytes | Notice:
         """The bytes of a file, or why there are none."""
         if path in self._overlay:
             return self._overlay[path]
-        return read_bytes(self._root, path, self._limit)
+        data = read_bytes(self._root, path, self._limit)
+        if isinstance(data, Notice) and data.fatal:
+            self.complete = False
+        return data
 
     def sources(self, paths: Sequence[str]) -> dict[str, Source]:
         """The texts of files; what cannot be read or decoded becomes a notice."""
@@ -126,9 +142,17 @@ def _sifted(
 # --- lowering --------------------------------------------------------------
 
 
+class _Problem(msgspec.Struct, frozen=True):
+    """Why a file, or a cell of a notebook, could not be parsed, and where it shows."""
+
+    path: str
+    offset: int
+    message: str
+
+
 def _lower(
     sources: dict[str, Source], cache: Cache, progress: Progress | None
-) -> tuple[dict[str, ir.FileIR], list[tuple[str, ir.SyntaxProblem]]]:
+) -> tuple[dict[str, ir.FileIR], list[_Problem]]:
     """The representation of each source, from the cache where it is known."""
     blobs = Blobs(cache, "representations")
     lowered: dict[str, ir.FileIR] = {}
@@ -136,30 +160,28 @@ def _lower(
     for path, source in sources.items():
         stored = blobs.get(source.digest)
         known = None if stored is None else _decoded(stored)
-        if known is None:
-            missing[path] = source.text
-        else:
+        if isinstance(known, ir.FileIR):
             lowered[path] = known
-    problems: list[tuple[str, ir.SyntaxProblem]] = []
-    for attempt in range(MAX_BROKEN_CELLS + 1):
-        broken: dict[str, str] = {}
-        for path, result in _lowered(missing, progress):
-            if isinstance(result, ir.SyntaxProblem):
-                problems.append((path, result))
-                remaining = _without_cell(sources[path], missing[path], result)
-                if remaining is not None and attempt < MAX_BROKEN_CELLS:
-                    broken[path] = remaining
-                continue
-            decoded = _decoded(result)
-            if decoded is None:
-                problems.append((path, ir.SyntaxProblem("is nested too deeply to be analysed")))
-                continue
+        else:
+            missing[path] = source.text
+    problems: list[_Problem] = []
+    mended: dict[str, str] = {}
+    for path, result in _lowered(missing, progress):
+        decoded = _decoded(result)
+        if not isinstance(result, ir.SyntaxProblem) and isinstance(decoded, ir.FileIR):
             lowered[path] = decoded
-            if missing[path] == sources[path].text:
-                blobs.put(sources[path].digest, result)
-        missing = broken
-        if not missing:
-            break
+            blobs.put(sources[path].digest, result)
+        elif isinstance(decoded, ir.SyntaxProblem):
+            text, found = _without_broken_cells(sources[path])
+            problems += found or [_of_file(sources[path], decoded)]
+            if found:
+                mended[path] = text
+    for path, result in _lowered(mended, progress):
+        decoded = _decoded(result)
+        if isinstance(decoded, ir.FileIR):
+            lowered[path] = decoded
+        else:
+            problems.append(_of_file(sources[path], decoded))
     blobs.save()
     return lowered, problems
 
@@ -181,23 +203,39 @@ def _lowered(
     return list(pool.lower_all(texts, progress=told))
 
 
-def _decoded(stored: bytes) -> ir.FileIR | None:
+def _decoded(result: bytes | ir.SyntaxProblem) -> ir.FileIR | ir.SyntaxProblem:
+    if isinstance(result, ir.SyntaxProblem):
+        return result
     try:
-        return ir.decode(stored)
+        return ir.decode(result)
     except (msgspec.MsgspecError, RecursionError):
-        return None
+        return ir.SyntaxProblem("is nested too deeply to be analysed")
 
 
-def _without_cell(source: Source, text: str, problem: ir.SyntaxProblem) -> str | None:
-    """A notebook's text with the cell that does not parse blanked, None for other files."""
-    if source.cells is None or problem.row < 1:
-        return None
-    offset = _offset_of(text, problem)
-    for cell in source.cells:
-        if cell.start <= offset <= cell.end and text[cell.start : cell.end].strip():
-            blank = "".join(c if c in "\r\n" else " " for c in text[cell.start : cell.end])
-            return text[: cell.start] + blank + text[cell.end :]
-    return None
+def _without_broken_cells(source: Source) -> tuple[str, list[_Problem]]:
+    """A notebook's text with the cells blanked that do not parse by themselves.
+
+    Joined to one text, a cell that ends too early would be blamed on the next one.
+    """
+    cells = {str(cell.number): cell for cell in source.cells or ()}
+    text = source.text
+    texts = {number: text[cell.start : cell.end] for number, cell in cells.items()}
+    problems: list[_Problem] = []
+    for number, result in _lowered(texts, None):
+        decoded = _decoded(result)
+        if isinstance(decoded, ir.SyntaxProblem):
+            cell = cells[number]
+            offset = cell.start + _offset_of(texts[number], decoded)
+            message = f"this cell cannot be parsed, so it was left out: {decoded.message}"
+            problems.append(_Problem(source.path, offset, message))
+            blank = "".join(c if c in "\r\n" else " " for c in texts[number])
+            text = text[: cell.start] + blank + text[cell.end :]
+    return text, problems
+
+
+def _of_file(source: Source, problem: ir.SyntaxProblem) -> _Problem:
+    message = f"this file cannot be parsed, so it was not analysed: {problem.message}"
+    return _Problem(source.path, _offset_of(source.text, problem), message)
 
 
 def _offset_of(text: str, problem: ir.SyntaxProblem) -> int:
@@ -208,15 +246,14 @@ def _offset_of(text: str, problem: ir.SyntaxProblem) -> int:
     return min(offset, len(text))
 
 
-def _unparsable(source: Source, problem: ir.SyntaxProblem, indexes: _Indexes) -> Diagnostic:
-    offset = _offset_of(source.text, problem)
+def _unparsable(problem: _Problem, length: int, indexes: _Indexes) -> Diagnostic:
     code, name = UNPARSABLE
     return Diagnostic(
         code=code,
         name=name,
         level=Level.ERROR,
-        message=f"this file cannot be parsed, so it was not analysed: {problem.message}",
-        span=indexes.span(source.path, offset, min(offset + 1, len(source.text))),
+        message=problem.message,
+        span=indexes.span(problem.path, problem.offset, min(problem.offset + 1, length)),
         help="mend the syntax, or exclude the file in the settings",
     )
 
@@ -242,17 +279,52 @@ class _Indexes:
 
 def _judge(
     lowered: Mapping[str, ir.FileIR], graph: ImportGraph, indexes: _Indexes, scope: _Scope
-) -> list[Diagnostic]:
+) -> tuple[list[Diagnostic], list[Notice]]:
+    """What the rules find, and what could not be looked at."""
     from rnnlint.semantics.program import analyse
 
     program = analyse(
         lowered, graph.resolve, lambda place: indexes.span(place.path, place.start, place.end)
     )
+    failures = [("the analysis", error) for error in program.failures]
     found: list[Diagnostic] = []
     wanted = scope.wanted
     for rule in registry.rules(info for info in scope.infos if info.code in wanted):
+        judged, failure = _judged_by(rule, program)
+        found += judged
+        if failure is not None:
+            failures.append((f"rule {rule.code}", failure))
+    notices = _faults(failures)
+    if program.exhausted:
+        notices.append(Notice(".", EXHAUSTED, skips=False))
+    return found, notices
+
+
+def _judged_by(rule: Rule, program: Program) -> tuple[list[Diagnostic], Exception | None]:
+    """What one rule finds; its failure must not cost what the others find."""
+    found: list[Diagnostic] = []
+    try:
         found.extend(rule.check(program))
-    return found
+    except Exception as error:
+        return found, error
+    return found, None
+
+
+def _faults(failures: Sequence[tuple[str, Exception]]) -> list[Notice]:
+    """Say what failed in rnnlint itself; whoever mends it gets the traceback instead."""
+    if failures and os.environ.get("RNNLINT_TRACEBACK"):
+        raise failures[0][1]
+    return [
+        Notice(
+            ".",
+            f"{what} failed on a part of this project ({type(error).__name__}: {error}), so "
+            "findings may be missing; this is a fault of rnnlint, not of your code: set "
+            "RNNLINT_TRACEBACK=1 for the traceback, and please report that",
+            fatal=True,
+            skips=False,
+        )
+        for what, error in failures[:1]
+    ]
 
 
 class _Scope:

@@ -124,3 +124,5 @@ class Notice(msgspec.Struct, frozen=True):
     message: str
     fatal: bool = False
     """Whether what the user asked for was left undone, so that the exit code is 2."""
+    skips: bool = True
+    """Whether a file or folder was left out."""

@@ -24,8 +24,10 @@ from rnnlint.project.discovery import (
     ProjectFile,
     discover,
     group_by_root,
+    is_text,
     project_root,
     select_reported,
+    shown,
 )
 
 Progress = Callable[[str, int, int], None]
@@ -92,6 +94,8 @@ class Findings(msgspec.Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     excerpts: dict[str, dict[int, str]] = {}
     lowered: tuple[str, ...] = ()
+    complete: bool = True
+    """Whether every file could be read; what stood in the way may be gone the next time."""
 
 
 def check(request: Request, progress: Progress | None = None) -> Outcome:
@@ -109,7 +113,7 @@ def check(request: Request, progress: Progress | None = None) -> Outcome:
     ]
     if not outcomes:
         settings = _settings(request, cwd)
-        return Outcome((), tuple(notices), {}, Summary(skipped=len(notices)), settings)
+        return Outcome((), tuple(notices), {}, Summary(skipped=_skipped(notices)), settings)
     return _merged(outcomes, notices, time.perf_counter() - begun)
 
 
@@ -127,7 +131,7 @@ def show_files(request: Request) -> tuple[str, ...]:
     found: list[str] = []
     for root, paths in groups.items():
         settings = _settings(request, root)
-        asked = select_reported(paths, root, discover(root, settings), settings)
+        asked = select_reported(paths, root, _discover(request, root, settings), settings)
         found += [_shown(path, root, cwd) for path in sorted(asked.reported)]
     return tuple(found)
 
@@ -144,7 +148,7 @@ def _groups(request: Request, cwd: Path) -> tuple[dict[Path, list[str]], list[No
 def _settings(request: Request, start: Path) -> Settings:
     settings = load_settings(
         start,
-        explicit=None if request.config is None else Path(request.config),
+        explicit=None if request.config is None else Path(request.cwd, request.config),
         inline=request.inline_config,
         isolated=request.isolated,
     )
@@ -153,11 +157,18 @@ def _settings(request: Request, start: Path) -> Settings:
     return settings
 
 
+def _discover(request: Request, root: Path, settings: Settings) -> Discovery:
+    """Scan a project, with the settings of folders that have their own."""
+    if request.config is not None or request.isolated:
+        return discover(root, settings)
+    return discover(root, settings, lambda folder: _settings(request, root / folder))
+
+
 def _check_project(
     request: Request, root: Path, paths: Sequence[str], cwd: Path, progress: Progress | None
 ) -> Outcome:
     settings = _settings(request, root)
-    discovery = discover(root, settings)
+    discovery = _discover(request, root, settings)
     overlay = _overlay(request, root, paths)
     if overlay:
         asked = Asked(frozenset(overlay), (), ())
@@ -170,14 +181,16 @@ def _check_project(
     findings, cached = _findings(
         request, root, settings, discovery, files, overlay, cache, progress
     )
-    notices = [*discovery.notices, *asked.notices, *_concerning(findings.notices, asked.reported)]
+    notices = _once(
+        [*discovery.notices, *asked.notices, *_concerning(findings.notices, asked.reported)]
+    )
     if cache.notice is not None:
         notices.append(cache.notice)
     diagnostics = [d for d in findings.diagnostics if d.span.path in asked.reported]
     summary = Summary(
         analysed=len(asked.reported),
         lowered=len(asked.reported.intersection(findings.lowered)),
-        skipped=len({notice.path for notice in notices}),
+        skipped=_skipped(notices),
         cached=cached,
     )
     return _relative(
@@ -189,28 +202,50 @@ def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, by
     """Contents that replace what is on disk, by path."""
     if request.stdin is None:
         return {}
-    return {Path(os.path.relpath(paths[0], root)).as_posix(): request.stdin}
+    path = Path(os.path.relpath(paths[0], root)).as_posix()
+    if not is_text(path):
+        raise UsageError(f"the name '{shown(path)}' for standard input is no text; use another")
+    return {path: request.stdin}
 
 
 def _concerning(notices: Iterable[Notice], reported: frozenset[str]) -> list[Notice]:
     """Notices on files that were not asked about are no failure."""
     return [
-        notice if notice.path in reported else msgspec.structs.replace(notice, fatal=False)
+        notice
+        if notice.path in reported or not notice.skips
+        else msgspec.structs.replace(notice, fatal=False)
         for notice in notices
     ]
 
 
+def _once(notices: Iterable[Notice]) -> list[Notice]:
+    """One notice for each path, a fatal one if there is any."""
+    kept: dict[str, Notice] = {}
+    for notice in notices:
+        if notice.path not in kept or notice.fatal:
+            kept[notice.path] = notice
+    return list(kept.values())
+
+
+def _skipped(notices: Iterable[Notice]) -> int:
+    return len({notice.path for notice in notices if notice.skips})
+
+
 def _cache(request: Request, root: Path, settings: Settings) -> Cache:
     folder = None if request.no_cache else root / settings.cache_dir
-    return Cache(folder, f"{__version__}-{_own_state()[:12]}")
+    return Cache(folder, f"{__version__}-{_state_of_code(settings.plugins)[:12]}")
 
 
-def _own_state() -> str:
-    """Names the state of rnnlint's own code, rules included."""
+def _state_of_code(plugins: Sequence[str]) -> str:
+    """Names the state of rnnlint's own code, rules and plugins included."""
     here = Path(__file__).parent
-    parts = [here, here.parent / "rules"]
+    tops = [str(here), str(here.parent / "rules")]
+    if plugins:
+        from rnnlint import registry
+
+        tops += [folder for plugin in plugins for folder in registry.plugin_folders(plugin)]
     stamps: list[bytes] = []
-    for top in parts:
+    for top in tops:
         for folder, folders, names in os.walk(top):
             folders[:] = [name for name in folders if name != "__pycache__"]
             for name in names:
@@ -232,7 +267,7 @@ def _findings(
 ) -> tuple[Findings, bool]:
     """The findings of a project, from the cache when nothing changed."""
     stamp = _stamp(request, settings, discovery, files, overlay)
-    pack = f"findings-{settings_digest(settings)[:16]}"
+    pack = f"findings-{_digest(settings)[:16]}"
     stored = cache.load(pack)
     if stored is not None and not overlay:
         try:
@@ -246,7 +281,7 @@ def _findings(
     findings = analysis.analyse_project(
         root=root,
         settings=settings,
-        nested=_nested_settings(request, root, settings, discovery),
+        nested=discovery.nested,
         files=files,
         overlay=overlay,
         cache=cache,
@@ -254,9 +289,17 @@ def _findings(
         progress=progress,
     )
     findings = msgspec.structs.replace(findings, stamp=stamp)
-    if not overlay:
+    if not overlay and findings.complete:
         cache.store(pack, msgspec.msgpack.encode(findings))
     return findings, False
+
+
+def _digest(settings: Settings) -> str:
+    """Names what the settings say of the analysis, whatever they say of the report."""
+    plain = Settings()
+    return settings_digest(
+        msgspec.structs.replace(settings, output_format=plain.output_format, fail_on=plain.fail_on)
+    )
 
 
 def _stamp(
@@ -271,27 +314,12 @@ def _stamp(
         [
             encode(sorted(files.values())),
             encode(discovery.settings_files),
-            encode(request.inline_config),
+            # These may inherit from files outside the project.
+            *(_digest(nested).encode() for nested in discovery.nested.values()),
             bytes([request.ignore_noqa]),
             *overlay.values(),
         ]
     )
-
-
-def _nested_settings(
-    request: Request, root: Path, settings: Settings, discovery: Discovery
-) -> dict[str, Settings]:
-    """Settings of folders below the root that have their own, by folder with a slash."""
-    if request.config is not None or request.isolated:
-        return {}
-    nested: dict[str, Settings] = {}
-    for file in discovery.settings_files:
-        folder, _, name = file.path.rpartition("/")
-        if folder and name != ".gitignore":
-            own = _settings(request, root / folder)
-            if own.source != settings.source:
-                nested[f"{folder}/"] = own
-    return nested
 
 
 # --- what the user sees ----------------------------------------------------
@@ -301,7 +329,7 @@ def _shown(path: str, root: Path, cwd: Path) -> str:
     """A project's path as seen from the working directory."""
     if root == cwd:
         return path
-    return Path(os.path.relpath(root / path, cwd)).as_posix()
+    return shown(Path(os.path.relpath(root / path, cwd)).as_posix())
 
 
 def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
@@ -332,14 +360,14 @@ def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
 def _merged(outcomes: Sequence[Outcome], notices: Sequence[Notice], seconds: float) -> Outcome:
     """The outcomes of several projects as one, ranked."""
     diagnostics = [d for outcome in outcomes for d in outcome.diagnostics]
-    every = [*notices, *(n for outcome in outcomes for n in outcome.notices)]
+    every = _once([*notices, *(n for outcome in outcomes for n in outcome.notices)])
     excerpts: dict[str, dict[int, str]] = {}
     for outcome in outcomes:
         excerpts.update(outcome.excerpts)
     summary = Summary(
         analysed=sum(outcome.summary.analysed for outcome in outcomes),
         lowered=sum(outcome.summary.lowered for outcome in outcomes),
-        skipped=len({notice.path for notice in every}),
+        skipped=_skipped(every),
         cached=all(outcome.summary.cached for outcome in outcomes),
         seconds=seconds,
     )

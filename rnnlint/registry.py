@@ -45,7 +45,7 @@ def available(plugins: Sequence[str] = ()) -> tuple[RuleInfo, ...]:
     """List every rule of rnnlint and of `plugins`, in the order of their codes."""
     found = list(_rules_in(OUR_PACKAGE, _our_folders()))
     for plugin in plugins:
-        in_plugin = list(_rules_in(plugin, _plugin_folders(plugin)))
+        in_plugin = list(_rules_in(plugin, plugin_folders(plugin)))
         if not in_plugin:
             raise ConfigError(
                 f"plugin '{plugin}' holds no rules; a rule is a module named like "
@@ -142,7 +142,8 @@ def _checkout_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "rules"
 
 
-def _plugin_folders(plugin: str) -> list[str]:
+def plugin_folders(plugin: str) -> list[str]:
+    """Return the folders that hold a plugin's modules."""
     try:
         specification = importlib.util.find_spec(plugin)
     except Exception as error:  # a parent package runs here: whatever it raises is its fault

@@ -18,6 +18,7 @@ from findings import MISMATCH, PADDED, UNCLIPPED, excerpts
 import rnnlint
 from rnnlint.cli import application
 from rnnlint.diagnostic import Diagnostic, Notice
+from rnnlint.project.cache import Cache
 from rnnlint.project.config import ConfigError, Settings, load_settings
 from rnnlint.terminal import Progress, style_for
 
@@ -371,7 +372,7 @@ def test_clean_removes_the_cache_and_nothing_else(engine: FakeEngine) -> None:
     folder.mkdir(parents=True)
     assert run("clean").stdout == f"There is no cache at {folder}.\n"
     assert folder.is_dir()
-    (folder / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    Cache(folder, "1").store("findings", b"")
     result = run("clean")
     assert (result.exit_code, result.stdout) == (0, f"Removed {folder}.\n")
     assert not folder.exists()

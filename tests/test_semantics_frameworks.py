@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from programs import analysed, happenings, only, option_of, side_of, the_call
+
 from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import analysed, only, side_of, the_call, the_input
 
-from rnnlint.semantics import events, values
+from rnnlint.semantics import events
 from rnnlint.semantics.program import Program
 
 
@@ -174,6 +174,46 @@ def collate(batch):
         n = len(batch[i])
         padded[i][:n] = batch[i]
     return padded
+""",
+    "new zeros filled row by row": """
+def collate(batch):
+    padded = batch[0].new_zeros(len(batch), max(b.size(0) for b in batch))
+    for i, b in enumerate(batch):
+        padded[i, :b.size(0)] = b
+    return padded
+""",
+    "np.vstack with zeros": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    return torch.tensor([np.vstack([b, np.zeros((longest - len(b), 8))]) for b in batch])
+""",
+    "a conditional expression": """
+def collate(batch):
+    rows = [b + [0] * (20 - len(b)) if len(b) < 20 else b[:20] for b in batch]
+    return torch.tensor(rows)
+""",
+    "a function that truncates or pads": """
+def fit(row, size):
+    if len(row) >= size:
+        return row[:size]
+    return row + [0] * (size - len(row))
+def collate(batch):
+    return torch.tensor([fit(b, 20) for b in batch])
+""",
+    "pads counted first": """
+def collate(batch):
+    longest = max(len(b) for b in batch)
+    rows = []
+    for b in batch:
+        missing = longest - len(b)
+        if missing > 0:
+            b = b + [0] * missing
+        rows.append(b)
+    return torch.tensor(rows)
+""",
+    "no fewer than zero pads": """
+def collate(batch):
+    return torch.tensor([b + [0] * max(0, 20 - len(b)) for b in batch])
 """,
     "keras, post": """
 from keras.preprocessing.sequence import pad_sequences
@@ -365,6 +405,8 @@ FIXED = {
     "something unseen": "unseen(batch)",
     "unpadded zeros": "torch.zeros(len(batch), 20)",
     "whole rows": "rows_of(torch.zeros(len(batch), 20), batch)",
+    "two arrays in one": "joined(torch.zeros(len(batch), 20), *batch)",
+    "two blocks in one": "blocks(np.zeros((len(batch), 20)), *batch)",
 }
 
 
@@ -376,6 +418,13 @@ def rows_of(padded, batch):
     for i, b in enumerate(batch):
         padded[i] = b
     return padded
+def joined(both, first, second):
+    both[:len(first)] = first
+    both[len(first):] = second
+    return both
+def blocks(both, first, second):
+    both[:first.shape[0], :first.shape[1]] = first
+    return both
 def collate(batch):
     i = 3
     return {expression}
@@ -397,125 +446,6 @@ def collate(batch):
     assert given.padding is None
 
 
-# --- torchtext -------------------------------------------------------------
-
-TORCHTEXT = """
-from torchtext.legacy import data
-TEXT = data.Field({field})
-LABEL = data.LabelField()
-train, test = data.TabularDataset.splits(path=".", train="a.csv", test="b.csv", format="csv",
-    fields=[("text", TEXT), ("label", LABEL)])
-train_iter, test_iter = data.BucketIterator.splits((train, test), batch_size=32, {iterator})
-lstm = nn.LSTM(8, 16)
-embedding = nn.Embedding(100, 8)
-for batch in train_iter:
-    {body}
-"""
-
-
-def test_a_bucket_iterator_pads_what_a_field_processes() -> None:
-    program = analysed(TORCHTEXT.format(field="", iterator="", body="lstm(embedding(batch.text))"))
-    given = the_input(program)
-    assert given.padding is not None
-    assert given.padding.side == "right"
-    assert given.batch_axis == 1
-
-
-def test_a_field_with_lengths_yields_a_pair() -> None:
-    program = analysed(
-        TORCHTEXT.format(
-            field="include_lengths=True, batch_first=True",
-            iterator="sort_within_batch=True",
-            body="text, n = batch.text; lstm(pack_padded_sequence(embedding(text), n))",
-        )
-    )
-    packing = program.of(events.Packing)[0]
-    assert isinstance(packing.given, values.Tensor)
-    assert packing.given.batch_axis == 0
-    assert isinstance(packing.lengths, values.Tensor)
-    assert packing.lengths.lengths
-    assert packing.lengths.order == "sorted"
-    assert the_input(program).packed
-
-
-def test_lengths_of_an_iterator_on_the_accelerator_live_there() -> None:
-    program = analysed(
-        TORCHTEXT.format(
-            field="include_lengths=True",
-            iterator='device="cuda"',
-            body="text, n = batch.text; lstm(pack_padded_sequence(embedding(text), n))",
-        )
-    )
-    lengths = program.of(events.Packing)[0].lengths
-    assert isinstance(lengths, values.Tensor)
-    assert lengths.device == "gpu"
-
-
-def test_labels_of_an_iterator_are_not_padded() -> None:
-    program = analysed(TORCHTEXT.format(field="", iterator="", body="lstm(embedding(batch.label))"))
-    assert side_of(program) is None
-
-
-# --- tokenizers ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("call", "padded"),
-    [
-        ('tokenizer(texts, padding=True, return_tensors="pt")', True),
-        ('tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")', True),
-        ('tokenizer.batch_encode_plus(texts, padding="longest", return_tensors="pt")', True),
-        ('tokenizer(texts, padding=False, return_tensors="pt")', False),
-        ('tokenizer(texts, return_tensors="pt")', False),
-    ],
-)
-def test_a_tokenizer_pads_when_it_is_told_to(call: str, padded: bool) -> None:
-    program = analysed(
-        f"""
-from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
-lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
-encoded = {call}
-lstm(embedding(encoded["input_ids"]))
-"""
-    )
-    assert side_of(program) == ("right" if padded else None)
-
-
-def test_a_padding_collator_pads_and_gives_a_mask() -> None:
-    program = analysed(
-        """
-from transformers import AutoTokenizer, DataCollatorWithPadding
-tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
-lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
-loader = DataLoader(rows, batch_size=4, collate_fn=DataCollatorWithPadding(tokenizer))
-for batch in loader:
-    n = batch["attention_mask"].sum(1)
-    lstm(pack_padded_sequence(embedding(batch["input_ids"]), n, batch_first=True))
-"""
-    )
-    packing = program.of(events.Packing)[0]
-    assert isinstance(packing.given, values.Tensor)
-    assert packing.given.padding is not None
-    assert isinstance(packing.lengths, values.Tensor)
-    assert packing.lengths.lengths
-
-
-def test_a_pretrained_encoder_hands_its_padding_on() -> None:
-    program = analysed(
-        """
-from transformers import AutoTokenizer, BertModel
-tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
-bert = BertModel.from_pretrained("bert-base-uncased")
-lstm = nn.LSTM(768, 16, batch_first=True)
-encoded = tokenizer(texts, padding=True, return_tensors="pt")
-hidden = bert(encoded["input_ids"], attention_mask=encoded["attention_mask"])[0]
-lstm(hidden)
-"""
-    )
-    assert side_of(program) == "right"
-
-
 def test_data_padded_once_and_split_stays_padded() -> None:
     program = analysed(
         """
@@ -526,7 +456,35 @@ for x, y in DataLoader(train, batch_size=4, shuffle=True):
     lstm(embedding(x))
 """
     )
-    call = the_call(program)
-    assert call.input.padding is not None
-    assert call.input.batch_axis == 0
-    assert only(program.layers) is call.layer
+    assert only(program.layers) is the_call(program).layer
+    given = the_input(program)
+    assert given.padding is not None
+    assert given.batch_axis == 0
+
+
+def test_arrays_split_by_scikit_learn_stay_padded() -> None:
+    program = analysed(
+        """
+from keras.preprocessing.sequence import pad_sequences
+from sklearn.model_selection import train_test_split
+x = pad_sequences(sequences, maxlen=50, padding="post")
+train_x, test_x, train_y, test_y = train_test_split(x, y)
+data = TensorDataset(torch.from_numpy(train_x), torch.from_numpy(train_y))
+lstm, embedding = nn.LSTM(8, 16, batch_first=True), nn.Embedding(100, 8)
+for batch, labels in DataLoader(data, batch_size=4):
+    lstm(embedding(batch))
+"""
+    )
+    assert side_of(program) == "right"
+
+
+def test_packing_behind_a_test_on_the_length_is_not_forgotten() -> None:
+    program = analysed(
+        """
+x = pad_sequence(rows, batch_first=True)
+if x.size(0) > 1:
+    x = pack_padded_sequence(x, lengths, batch_first=True)
+nn.LSTM(8, 16, batch_first=True)(x)
+"""
+    )
+    assert the_input(program).packed

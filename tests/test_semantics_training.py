@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from programs import IMPORTS, analysed, happenings, only
+
 from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 

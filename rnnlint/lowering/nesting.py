@@ -1,4 +1,4 @@
-"""Whether a text can be handed to the native parser without a second thought.
+"""Whether a text can be handed to the native parser at all, and without a second thought.
 
 The parser recurses, and kills the process where nesting exhausts its stack: at
 some two thousand brackets, or several thousand operands of one expression.  The
@@ -11,6 +11,8 @@ from rnnlint.lowering.tokens import Tokens
 
 MAX_PENDING = 300
 """Tokens of one expression, between commas and over all open brackets."""
+MAX_OPERANDS = 5_000
+"""Tokens side by side in one expression; so many take the parser some seconds."""
 MAX_INDENTATION = 100
 MAX_ELIFS = 200
 MAX_PATTERN_DEPTH = 6
@@ -61,6 +63,38 @@ def _is_shallow(text: str, tokens: Tokens) -> bool:
         if total + clauses > MAX_PENDING or elifs > MAX_ELIFS:
             return False
     return True
+
+
+def endless_expression(text: str) -> int | None:
+    """Where an expression begins that would take the parser minutes; None without any.
+
+    The parser's time grows with the square of the operands that stand side by side.
+    """
+    if max(map(len, text.split(","))) <= MAX_OPERANDS:
+        return None  # a token has a character at least
+    try:
+        tokens = Tokens(text)
+    except RecursionError:  # formatted strings within formatted strings
+        return None
+    pending = [0]  # tokens since the last comma, for each open bracket
+    begin = previous = 0
+    for start, end in zip(tokens.starts, tokens.ends, strict=True):
+        if len(pending) == 1 and _indentation(text[previous:start]) >= 0:
+            pending[0], begin = 0, start
+        previous = end
+        first = text[start]
+        if first == ",":
+            pending[-1] = 0
+        elif first in ")]}":
+            if len(pending) > 1:
+                pending.pop()
+        else:
+            pending[-1] += 1
+            if pending[-1] > MAX_OPERANDS:
+                return begin
+            if first in "([{":
+                pending.append(0)
+    return None
 
 
 def _indentation(gap: str) -> int:

@@ -77,6 +77,8 @@ def _results(files: dict[str, str], jobs: int, timeout: float) -> Iterator[tuple
     for path, text in files.items():
         if len(text) > LARGEST_FILE:
             yield path, _too_large(text)
+        elif (begin := _endless_expression(text)) is not None:
+            yield path, _too_long(text, begin)
         elif is_small and _is_tame(text):
             yield path, lower_encoded(text)
         else:
@@ -89,6 +91,19 @@ def _is_tame(text: str) -> bool:
     from rnnlint.lowering.nesting import is_tame
 
     return is_tame(text)
+
+
+def _endless_expression(text: str) -> int | None:
+    from rnnlint.lowering.nesting import endless_expression
+
+    return endless_expression(text)
+
+
+def _too_long(text: str, begin: int) -> SyntaxProblem:
+    from rnnlint.lowering.problems import problem_at
+
+    message = "an expression of thousands of operands begins here; move its data to another file"
+    return problem_at(text, begin, message)
 
 
 def _too_large(text: str) -> SyntaxProblem:

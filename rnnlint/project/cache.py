@@ -23,6 +23,8 @@ _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file marks a cache directory created by rnnlint.\n"
 )
+_TAG_NAME = "CACHEDIR.TAG"
+_FIRST_FILES = (_TAG_NAME, f".{_TAG_NAME}")
 _DIGEST_SIZE = 16
 
 
@@ -57,24 +59,35 @@ class Cache:
         if self._packs is None or self.folder is None or self.notice is not None:
             return
         try:
-            self._prepare(self.folder, self._packs)
-            _write_atomically(self._packs / name, _digest(content) + content)
+            if self._prepare(self.folder, self._packs):
+                _write_atomically(self._packs / name, _digest(content) + content)
+            else:
+                self._give_up("the folder holds other files, so it is not used as a cache")
         except OSError as error:
-            reason = f"the cache cannot be written: {error.strerror or error}"
-            self.notice = Notice(str(self.folder), reason)
+            self._give_up(f"the cache cannot be written: {error.strerror or error}")
+
+    def _give_up(self, reason: str) -> None:
+        self.notice = Notice(f"{self.folder}", f"{reason}; see 'cache-dir'", skips=False)
 
     @staticmethod
-    def _prepare(folder: Path, packs: Path) -> None:
+    def _prepare(folder: Path, packs: Path) -> bool:
+        """Make the folders; False when somebody else keeps something there."""
         if packs.is_dir():
-            return
-        packs.mkdir(parents=True, exist_ok=True)
-        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
-            if not (folder / name).exists():
-                _write_atomically(folder / name, text.encode())
+            return True
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _is_ours(folder):
+            # Concurrent runs may be at this too, so what they write meanwhile is allowed.
+            if any(not entry.name.startswith(_FIRST_FILES) for entry in folder.iterdir()):
+                return False
+            _write_atomically(folder / _TAG_NAME, _TAG.encode())
+        if not (folder / ".gitignore").exists():
+            _write_atomically(folder / ".gitignore", b"*\n")
+        packs.mkdir(exist_ok=True)
         for other in folder.iterdir():
             # What older versions left is of no use to this one.
             if other.is_dir() and other != packs:
                 shutil.rmtree(other, ignore_errors=True)
+        return True
 
 
 class Blobs:
@@ -136,10 +149,18 @@ def clean(folder: Path) -> bool:
     Raises:
         OSError: it cannot be removed.
     """
-    if not (folder / "CACHEDIR.TAG").is_file():
+    if not _is_ours(folder):
         return False
     shutil.rmtree(folder)
     return True
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether we made a folder: only then may anything in it be removed."""
+    try:
+        return (folder / _TAG_NAME).read_text(encoding="utf-8", errors="replace") == _TAG
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _digest(content: bytes) -> bytes:

@@ -136,7 +136,8 @@ def settings_digest(settings: Settings) -> str:
     """A short name for these settings: equal settings have equal digests."""
     from hashlib import blake2b
 
-    return blake2b(msgspec.msgpack.encode(settings), digest_size=16).hexdigest()
+    # A folder's name may be any bytes, which `repr` escapes and msgpack refuses.
+    return blake2b(repr(settings).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
 def _nearest(start: Path) -> Path | None:

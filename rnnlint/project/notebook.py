@@ -10,6 +10,7 @@ import re
 
 import msgspec
 
+_BOM = b"\xef\xbb\xbf"
 PYTHON_CELL_MAGICS = frozenset({"capture", "debug", "prun", "python", "python3", "time", "timeit"})
 """The `%%` magics whose cells run as Python in the notebook's own namespace."""
 
@@ -66,15 +67,17 @@ def notebook_program(data: bytes) -> tuple[str, tuple[Cell, ...]]:
 
 def _parse(data: bytes) -> _RawNotebook:
     try:
-        notebook = msgspec.json.decode(data, type=_RawNotebook)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        notebook = msgspec.json.decode(data.removeprefix(_BOM), type=_RawNotebook)
+        language = _language(notebook)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotebookError(f"this is not a notebook: {error}; open and save it again") from error
-    if notebook.cells is None or notebook.nbformat < 4:
+    if notebook.cells is None and notebook.nbformat >= 4:
+        raise NotebookError("this is not a notebook: it has no cells; open and save it again")
+    if notebook.nbformat < 4:
         raise NotebookError(
             f"notebook format {notebook.nbformat} is not supported; "
             "convert it with `jupyter nbconvert --to notebook`"
         )
-    language = _language(notebook)
     if language not in ("", "python", "ipython"):
         raise NotebookError(f"this notebook is in {language}, not in Python", foreign=True)
     return notebook

@@ -31,7 +31,8 @@ def coverage(report: Report) -> str:
         read += ", none with recurrent training code"
     if summary.skipped == 0:
         return f"{read}."
-    return f"{read}; skipped {summary.skipped}: {_reasons(report.notices)}."
+    left_out = [notice for notice in report.notices if notice.skips]
+    return f"{read}; skipped {summary.skipped}: {_reasons(left_out)}."
 
 
 def _found(diagnostics: Sequence[Diagnostic]) -> str:

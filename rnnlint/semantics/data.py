@@ -124,6 +124,9 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     given = arguments.get(0, "tensors", "arrays")
+    items = iteration.known_items(run, given) if given is not None else None
+    if any(isinstance(item, values.Filler) for item in items or ()):
+        return _concatenated(list(items or ()), None)  # `vstack([x, zeros])`
     element = iteration.element(run, given) if given is not None else UNKNOWN
     axis = arguments.get(1, "dim", "axis")
     first = axis is None or (isinstance(axis, values.Const) and axis.value == 0)
@@ -294,6 +297,21 @@ def _random_split(
     if not count:
         return values.ListObject(None, dataset)
     return values.Tuple((dataset,) * count)
+
+
+def _train_test_split(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """Each array twice: its rows for training and those for testing, in any order."""
+    parts: list[Value] = []
+    for value in arguments.positional:
+        part: Value = UNKNOWN
+        if isinstance(value, Tensor):
+            part = tensors.changed(value, order="arbitrary", order_steps=(), root=None, dims=())
+        elif isinstance(value, values.ListObject):
+            part = values.ListObject(None, iteration.element(run, value), order="arbitrary")
+        parts.extend((part, part))
+    return values.Tuple(tuple(parts))
 
 
 def _concat_dataset(
@@ -604,6 +622,7 @@ EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]]
     "loader": _loader,
     "tensor_dataset": _tensor_dataset,
     "random_split": _random_split,
+    "train_test_split": _train_test_split,
     "concat_dataset": _concat_dataset,
     "field": _field,
     "text_dataset": _text_dataset,

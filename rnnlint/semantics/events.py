@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rnnlint.semantics.values import Place, Value
 
 if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Arguments
     from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
 
 
@@ -77,10 +78,11 @@ class Event:
 class LayerCall(Event):
     """A recurrent layer runs over its input.
 
-    `passed` lists the calls under way whose arguments held the state.
+    `under` lists the calls under way with their arguments, when the state hangs on a
+    graph: one of them may have been handed the state.
     """
 
-    __slots__ = ("input", "layer", "passed", "state")
+    __slots__ = ("input", "layer", "state", "under")
 
     def __init__(
         self,
@@ -89,10 +91,10 @@ class LayerCall(Event):
         layer: Layer,
         given: Tensor,
         state: Value | None,
-        passed: tuple[Place, ...] = (),
+        under: tuple[tuple[Place, Arguments], ...] = (),
     ) -> None:
         super().__init__(place, context)
-        self.passed = passed
+        self.under = under
         self.layer = layer
         self.input = given
         self.state = state

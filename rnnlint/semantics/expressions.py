@@ -10,6 +10,9 @@ from rnnlint.semantics import attributes, calls, iteration, library, operations,
 from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
 
+MAX_NESTING = 4
+"""Tuples nested deeper are unknown: comparing two of them takes forever."""
+
 
 def evaluate(run: Interpreter, node: ir.Expr, frame: Frame) -> Value:
     run.steps += 1
@@ -32,10 +35,16 @@ def _name(run: Interpreter, node: ir.Name, frame: Frame) -> Value:
 
 def lookup(frame: Frame, name: str) -> Value:
     """The value of a name in a frame."""
-    for scope in (frame.scope, *frame.closure, frame.module.fields):
-        value = scope.get(name)
-        if value is not None:
-            return value if isinstance(value, Value) else UNKNOWN
+    value = frame.scope.get(name)
+    if value is None:
+        for scope in frame.closure:
+            value = scope.get(name)
+            if value is not None:
+                break
+        else:
+            value = frame.module.fields.get(name)
+    if value is not None:
+        return value if isinstance(value, Value) else UNKNOWN
     if name in _BUILTINS:
         return values.External(f"builtins.{name}")
 
@@ -180,7 +189,8 @@ def _sequence(run: Interpreter, node: ir.Sequence, frame: Frame) -> Value:
         )
         return operations.padded(padded or UNKNOWN, filler, "left" if leads else "right")
     if node.kind == "tuple" and whole:
-        return values.Tuple(tuple(items))
+        made = values.Tuple(tuple(items))
+        return UNKNOWN if values.is_nested(made, MAX_NESTING) else made
     if whole:
         return values.ListObject(tuple(items), kind=node.kind)
     return values.ListObject(None, join(items) if items else UNKNOWN, kind=node.kind)
@@ -388,7 +398,7 @@ def _fstring(run: Interpreter, node: ir.FString, frame: Frame) -> Value:
     whole = True
     for part in node.parts:
         value = evaluate(run, part, frame)
-        if not isinstance(value, values.Const) or value.option:
+        if not isinstance(value, values.Const) or value.option or len(text) > values.MAX_TEXT:
             whole = False
         elif whole:
             text += str(value.value)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import events, values
@@ -24,9 +25,11 @@ MAX_ENTRY_STEPS = 300_000
 MAX_FUNCTION_STEPS = 40_000
 """What one function may take within one entry point, all its calls together."""
 MAX_DEPTH = 40
-MAX_REPETITIONS = 12
+MAX_REPETITIONS = 4
 """How often a function is run on one object within one entry point; then it returns what
 it returned before."""
+MAX_TRAINING_REPETITIONS = 24
+"""The same for functions that step, clip, schedule or initialise."""
 MAX_HEIRS = 8
 """Subclasses for which a method that nobody calls is run."""
 MAX_ACTIVATIONS = 2
@@ -100,12 +103,14 @@ class Frame:
 class _History:
     """How often a function ran on one object, and what it returned last."""
 
-    __slots__ = ("count", "receiver", "result")
+    __slots__ = ("count", "receiver", "result", "trains")
 
     def __init__(self, receiver: Value | None) -> None:
         self.receiver = receiver
         """Kept alive, because the histories know it by its identity."""
         self.count = 0
+        self.trains = False
+        """Whether it does more than compute: steps, clips, initialises, ..."""
         self.result: Value = UNKNOWN
 
 
@@ -133,6 +138,7 @@ class Interpreter:
         self.steps = 0
         self.entry_limit = MAX_ENTRY_STEPS
         self.exhausted = False
+        self.failures: list[Exception] = []
         self.active: dict[int, int] = {}
         self.depth = 0
         self.spent: dict[tuple[int, bool], int] = {}
@@ -253,7 +259,7 @@ class Interpreter:
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
         history = self._history(function, receiver)
-        if history.count >= MAX_REPETITIONS:
+        if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
             return history.result
         history.count += 1
         account = (key, self.context.gradients)
@@ -283,7 +289,11 @@ class Interpreter:
             self.depth -= 1
             self.given.pop()
             self.spent[account] = self.spent.get(account, 0) + self.steps - begun
-            if len(self.events) == seen:
+            happened = self.events[seen:]
+            history.trains = history.trains or any(
+                not isinstance(event, _COMPUTATIONS) for event in happened
+            )
+            if not happened:
                 self.barren[key] = self.barren.get(key, 0) + self.steps - begun
             self.active[key] -= 1
 
@@ -443,15 +453,15 @@ class Interpreter:
             return [None]
         if function.kind == "class":
             return [owner]
-        heirs = [
+        heirs = (
             cls
             for cls in self.classes.values()
             if cls is not owner
-            and owner in cls.ancestry()
             and attributes.find_in_class(cls, function.name) is function
-        ]
+            and owner in cls.ancestry()
+        )
         receivers: list[Value | None] = []
-        for cls in heirs[:MAX_HEIRS] or [owner]:
+        for cls in list(islice(heirs, MAX_HEIRS)) or [owner]:
             known = attributes.known_instance(self, cls)
             receivers.append(known if known is not None else self._fabricated(cls))
         return [] if id(function.node) in self.executed else receivers
@@ -491,10 +501,14 @@ class Interpreter:
             pass
         except RecursionError:
             self.exhausted = True
+        except Exception as error:
+            # A fault of ours in one entry point must not cost what the others show.
+            self.failures.append(error)
         finally:
             self.state = State()
 
 
+_COMPUTATIONS = (events.LayerCall, events.Reading, events.Packing)
 _EVIDENCE = frozenset(
     "LSTM GRU RNN LSTMCell GRUCell RNNCell backward manual_backward training_step "
     "pack_padded_sequence pad_packed_sequence pack_sequence pad_sequence clip_grad_norm_ "

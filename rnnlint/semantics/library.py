@@ -389,6 +389,8 @@ def unknown_method(
         return values.Size() if arguments.positional else values.Shape()
     if frameworks.is_tokenizer_call(name, arguments):
         return frameworks.encode(run, arguments, place)
+    if name in ("new_zeros", "new_ones", "new_full", "new_empty"):
+        return values.Tensor(fresh=True)
     return calls.opaque(run, name, arguments, place)
 
 

@@ -15,6 +15,8 @@ RECURRENT = ("LSTM", "GRU", "RNN")
 CELLS = ("LSTMCell", "GRUCell", "RNNCell")
 GATES = {"LSTM": ("input", "forget", "cell", "output"), "GRU": ("reset", "update", "new")}
 WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+MAX_GRAPH = 48
+"""Calls of recurrent layers that a tensor remembers."""
 MAX_STACKED = 3
 """Stacked layers whose parameters are listed one by one."""
 
@@ -428,8 +430,7 @@ def _call_recurrent(
     tensors.touch(run, source, place)
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
-    if run.context.gradients:
-        graph = graph | {call}
+    graph = _extended(graph, call) if run.context.gradients else graph
     batch_first = option(layer, "batch_first")
     axis = None
     if isinstance(batch_first, values.Const):
@@ -446,7 +447,7 @@ def _call_recurrent(
         device_steps=source.device_steps,
         order=source.order,
         order_steps=source.order_steps,
-        root=("output", place, source.root) if source.root is not None else None,
+        root=("output", place) if source.root is not None else None,
         rank=3,
     )
     hidden = Tensor(calls=graph, output_of=call, part="hidden", rank=3, device=source.device)
@@ -459,15 +460,23 @@ def _call_recurrent(
 def _emit_call(
     run: Interpreter, layer: values.Layer, source: Tensor, state: Value | None, place: Place
 ) -> events.LayerCall:
-    carried = tensors.graph_of(state) if state is not None else frozenset()
-    passed = tuple(
-        site
-        for site, arguments in (run.given if carried else ())
-        if any(tensors.graph_of(value) & carried for value in arguments.all())
-    )
-    call = events.LayerCall(place, run.context, layer, source, state, passed)
+    carries = state is not None and bool(tensors.graph_of(state))
+    under = tuple(run.given) if carries else ()
+    call = events.LayerCall(place, run.context, layer, source, state, under)
     run.emit(call)
     return call
+
+
+def _extended(
+    graph: frozenset[events.LayerCall], call: events.LayerCall
+) -> frozenset[events.LayerCall]:
+    """A graph with one more call; of a layer called many times only the last calls."""
+    if len(graph) < MAX_GRAPH:
+        return graph | {call}
+    kept: dict[values.Layer, list[events.LayerCall]] = {}
+    for known in sorted(graph, key=lambda each: each.time):
+        kept.setdefault(known.layer, []).append(known)
+    return frozenset(each for latest in kept.values() for each in latest[-2:]) | {call}
 
 
 def _call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> Value:
@@ -475,8 +484,7 @@ def _call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, plac
     state = arguments.get(1, "hx")
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
-    if run.context.gradients:
-        graph = graph | {call}
+    graph = _extended(graph, call) if run.context.gradients else graph
     hidden = Tensor(calls=graph, output_of=call, part="hidden", rank=2, device=source.device)
     if layer.kind != "LSTMCell":
         return hidden

@@ -426,7 +426,7 @@ def _bounds(key: values.Slice) -> slice | None:
             parts.append(part.value)
         else:
             return None
-    return slice(*parts)
+    return None if parts[2] == 0 else slice(*parts)
 
 
 def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame) -> Value | None:

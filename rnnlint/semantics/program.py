@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rnnlint.diagnostic import Span, TrailStep
 from rnnlint.lowering import ir
-from rnnlint.semantics import events, modules, values
+from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.interpreter import Interpreter, Resolver
 from rnnlint.semantics.values import Place, Step
 
@@ -31,6 +31,8 @@ class Program:
         self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
         self.exhausted = run.exhausted
         """Whether some part of the project lay beyond the bounds of the analysis."""
+        self.failures = tuple(run.failures)
+        """What the analysis itself stumbled over; each cost the rest of an entry point."""
 
     # --- places ---
 
@@ -272,8 +274,11 @@ class Program:
             call: the layer's call.
             number: the execution of the loop.
         """
-        inside = call.context.stack[self._run.loop_depths.get(number, 0) :]
-        return next((place for place in inside if place in call.passed), call.place)
+        carried = tensors.graph_of(call.state) if call.state is not None else frozenset()
+        for place, arguments in call.under[self._run.loop_depths.get(number, 0) :]:
+            if any(tensors.graph_of(value) & carried for value in arguments.all()):
+                return place
+        return call.place
 
     def call_path(self, event: events.Event, words: str = "the batch enters here") -> list[Step]:
         """The calls that lead to an event from the loop over the batches, outermost first."""

@@ -65,20 +65,20 @@ class State:
             forget: a store whose writes do not survive (the scope of a function
                 that the branch returned from).
         """
-        keys: dict[tuple[int, Any], tuple[Store, Any]] = {}
-        for changes in branches:
-            for slot, (store, key, _) in changes.writes.items():
-                if store is not forget:
-                    keys.setdefault(slot, (store, key))
-        for slot, (store, key) in keys.items():
-            values = []
-            for changes in branches:
-                write = changes.writes.get(slot)
-                value = store.get(key, _MISSING) if write is None else write[2]
-                if value is not _MISSING:
-                    values.append(value)
-            if values:
-                self.set(store, key, _join_any(values))
+        seen: set[tuple[int, Any]] = set()
+        for branch in branches:
+            for slot, (store, key, _) in branch.writes.items():
+                if store is forget or slot in seen:
+                    continue
+                seen.add(slot)
+                values = []
+                for changes in branches:
+                    write = changes.writes.get(slot)
+                    value = store.get(key, _MISSING) if write is None else write[2]
+                    if value is not _MISSING:
+                        values.append(value)
+                if values:
+                    self.set(store, key, _join_any(values))
 
 
 def _join_any(values: list[Any]) -> Any:

@@ -282,6 +282,8 @@ def written(
             padding = values.Padding(side, (step,))
             if len(parts) > 1 and not isinstance(parts[0], values.Slice):
                 batch_axis = 0
+    elif _fills_the_rest(parts) and not isinstance(value, values.Const):
+        padding = None
     if padding is None:
         inner = next((t for t in tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding
@@ -299,6 +301,9 @@ def written(
 
 def _filled_side(parts: tuple[Value, ...]) -> str:
     """ "right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
+    bounded = [p for p in parts[:2] if isinstance(p, values.Slice) and not _is_all(p)]
+    if len(bounded) > 1:
+        return ""  # a block among others, as when two arrays are joined
     for position, part in enumerate(parts[:2]):
         if not isinstance(part, values.Slice) or part.step is not None:
             continue
@@ -312,6 +317,16 @@ def _filled_side(parts: tuple[Value, ...]) -> str:
         if part.upper is None and isinstance(lower, (values.Slice, values.Shortfall)):
             return "left"
     return ""
+
+
+def _fills_the_rest(parts: tuple[Value, ...]) -> bool:
+    """`x[n:]`: what `x[:n]` left free."""
+    return any(
+        isinstance(part, values.Slice)
+        and isinstance(part.lower, values.Size)
+        and part.upper is None
+        for part in parts[:2]
+    )
 
 
 def _is_zero(value: Value) -> bool:

@@ -110,6 +110,13 @@ class Tuple(Record, frozen=True):
     items: tuple[Value, ...]
 
 
+def is_nested(value: Value, levels: int) -> bool:
+    """Whether a tuple holds tuples more than so many levels deep."""
+    if not isinstance(value, Tuple):
+        return False
+    return levels == 0 or any(is_nested(item, levels - 1) for item in value.items)
+
+
 class Prefix(Record, frozen=True):
     """A string of which only the beginning is known."""
 
@@ -510,15 +517,18 @@ def integer(value: Value | None) -> int | None:
 
 
 MAX_MEMBERS = 24
+ENOUGH_MEMBERS = 64
+"""Alternatives that are compared with each other; tables hold thousands of values."""
+MAX_TENSORS = 4
+"""Tensors that a union tells apart."""
 
 
 def join(values: list[Value]) -> Value:
     """The value that is any of `values`; what they agree on stays known."""
-    flat: list[Value] = []
-    for value in values:
-        for member in members(value):
-            if not any(member is other or _same(member, other) for other in flat):
-                flat.append(member)
+    first = values[0] if values else UNKNOWN
+    if all(value is first for value in values):
+        return first
+    flat = _alternatives(values)
     if not flat:
         return UNKNOWN
     if len(flat) == 1:
@@ -534,6 +544,34 @@ def join(values: list[Value]) -> Value:
     if not known:
         return UNKNOWN
     return Union(tuple(known)) if len(known) > 1 else known[0]
+
+
+def _alternatives(values: list[Value]) -> list[Value]:
+    """The members of all values, each once; of many tensors one that stands for all."""
+    flat: list[Value] = []
+    seen: set[int] = set()
+    for value in values:
+        for member in members(value):
+            if id(member) in seen:
+                continue
+            seen.add(id(member))
+            if not any(_same(member, other) for other in flat):
+                flat.append(member)
+        if len(flat) > ENOUGH_MEMBERS:
+            break
+    tensors = [member for member in flat if isinstance(member, Tensor)]
+    if len(tensors) > MAX_TENSORS:
+        flat = [member for member in flat if not isinstance(member, Tensor)]
+        flat.append(_merged(tensors))
+    return flat
+
+
+def _merged(tensors: list[Tensor]) -> Tensor:
+    """The tensor that speaks least of faults, on the graphs of all."""
+    packed = [tensor for tensor in tensors if tensor.packed]
+    clean = [tensor for tensor in tensors if tensor.padding is None]
+    graph = frozenset(call for tensor in tensors for call in tensor.calls)
+    return msgspec.structs.replace((packed or clean or tensors)[0], calls=graph)
 
 
 def join_rows(values: list[Value]) -> Value:

@@ -37,6 +37,7 @@ TABLE: Table = {
         "runs_target", "multiprocessing.Process threading.Thread torch.multiprocessing.Process"
     ),
     **entries("spawns", "torch.multiprocessing.spawn torch.multiprocessing.start_processes"),
+    "sklearn.model_selection.train_test_split": Entry("train_test_split"),
     "gym.make": Entry("environment"),
     "gymnasium.make": Entry("environment"),
     "torch.profiler.profile": Entry("context"),
