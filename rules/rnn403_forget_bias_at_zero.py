@@ -126,6 +126,13 @@ class ForgetBiasAtZero(Rule):
             for init in program.inits_of(layer)
             if init.parameter.name.startswith("bias") and init.parameter.part in ("", "forget")
         ]
+        astray = [
+            init
+            for init in program.inits_of(layer)
+            if init.parameter.name.startswith("bias") and init.parameter.part == "slice"
+        ]
+        if any(_is_raised(init) for init in astray):
+            return []  # a slice that could not be traced may be the forget gate's
         return [
             init
             for init in fills

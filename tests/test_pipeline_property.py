@@ -207,6 +207,105 @@ def projects(draw: st.DrawFn) -> dict[str, str]:
     return files
 
 
+SKELETON = {
+    "a.py": """\
+class Reader(torch.utils.data.Dataset):
+    def __getitem__(self, index):
+        return self.items[index], len(self.items[index])
+def collate(batch):
+    batch.sort(key=lambda item: item[1], reverse=True)
+    items, lengths = zip(*batch)
+    x = pad_sequence(items, batch_first=True, padding_value=0)
+    mask = x != 0
+    return x, torch.tensor(lengths)
+def build(data):
+    return DataLoader(data, batch_size=8, shuffle=True, collate_fn=collate)
+loader = build(Reader())
+""",
+    "b.py": """\
+class Model(nn.Module):
+    def __init__(self, config=None):
+        super().__init__()
+        self.embed = nn.Embedding(100, 8, padding_idx=0)
+        self.rnn = nn.LSTM(8, 16, num_layers=1, dropout=0.5, bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(32, 2)
+        self.init_weights()
+    def init_weights(self):
+        for name, param in self.rnn.named_parameters():
+            nn.init.orthogonal_(param)
+        self.rnn.bias_hh_l0.data.fill_(0)
+    def forward(self, x, lengths, state=None):
+        x = self.embed(x)
+        if lengths is not None:
+            x = pack_padded_sequence(x, lengths.cuda(), batch_first=False)
+        out, (hidden, cell) = self.rnn(x, state)
+        out, _ = pad_packed_sequence(out)
+        self.hidden = hidden
+        return F_.softmax(self.fc(out[:, -1]), dim=-1), hidden
+net = Model()
+""",
+    "pkg/c.py": """\
+def train_step(model, batch, optimizer, state=None):
+    x, lengths = batch
+    out, state = model(x, lengths, state)
+    loss = nn.CrossEntropyLoss()(out, lengths)
+    scaler.scale(loss).backward()
+    nn.utils.clip_grad_norm(model.parameters(), 1.0)
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.step()
+    return state
+def evaluate(model, loader):
+    model.eval()
+    with torch.no_grad():
+        for x, lengths in loader:
+            out, _ = model(x, lengths)
+class Trainer:
+    def __init__(self, model, loader):
+        self.model, self.loader = model, loader
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        self.scheduler = lr_scheduler.ReduceLROnPlateau(self.optimizer)
+    def fit(self, epochs):
+        state = None
+        for epoch in range(epochs):
+            for batch in self.loader:
+                self.optimizer.zero_grad()
+                self.scheduler.step()
+                state = train_step(self.model, batch, self.optimizer, state)
+            evaluate(self.model, self.loader)
+scaler = GradScaler()
+if __name__ == "__main__":
+    Trainer(Model(), loader).fit(3)
+""",
+}
+
+
+@st.composite
+def _disturbed(draw: st.DrawFn, text: str) -> str:
+    """A program in which some lines are gone, doubled or have got a strange neighbour."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        change = draw(st.integers(0, 11))
+        indentation = line[: len(line) - len(line.lstrip())]
+        if change == 0 and not line.endswith(":"):
+            line = f"{indentation}pass"
+        elif change == 1:
+            added = draw(_compound(2)) if draw(st.booleans()) else draw(_block(3))[:1]
+            lines += [f"{indentation}{each}" for each in added]
+        lines += [line, line] if change == 2 and not line.endswith(":") else [line]
+    return "\n".join(lines) + "\n"
+
+
+@st.composite
+def disturbed_projects(draw: st.DrawFn) -> dict[str, str]:
+    """A sound project of three files, disturbed."""
+    others = {"a.py": "", "b.py": "", "pkg/c.py": "from a import *\nfrom b import *\n"}
+    return {
+        path: IMPORTS + others[path] + draw(_disturbed(text)) for path, text in SKELETON.items()
+    }
+
+
 ENTANGLED = {
     "a.py": IMPORTS
     + "from b import *\nclass Model(Model, nn.LSTM):\n    net = Model\nModel(1, 2)(x)\n",
@@ -221,12 +320,13 @@ def faults_of_our_own_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=250,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @example(ENTANGLED)
-@given(projects())
+@example({path: IMPORTS + text for path, text in SKELETON.items()})
+@given(st.one_of(projects(), disturbed_projects()))
 def test_no_program_stops_the_pipeline(files: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for path, text in files.items():

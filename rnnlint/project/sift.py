@@ -157,6 +157,7 @@ class _Upwards:
     def __init__(
         self, records: Mapping[str, FileRecord], graph: ImportGraph, programs: _Programs
     ) -> None:
+        self._records = records
         self._graph = graph
         self._programs = programs
         self._importers = _importers(records, graph)
@@ -195,12 +196,19 @@ class _Upwards:
 
     def _seeds(self, path: str) -> set[str]:
         """The names whose definitions name a recurrent layer themselves."""
-        return {
+        seeds = {
             name
             for block in self._programs.blocks(path)
             if block.names and names_layer(block.text.encode())
             for name in block.names
         }
+        # `from torch.nn import LSTM`: a bare `LSTM(...)` names the layer, too.
+        for statement in self._records[path].facts.imports:
+            if statement.module.startswith("torch.nn"):
+                seeds.update(
+                    alias for name, alias in statement.bound() if names_layer(f".{name}(".encode())
+                )
+        return seeds
 
     def _gained(self, link: _Link, target: str) -> set[str] | None:
         """The names that an import makes recurrent in its file; None when it has no part in it.

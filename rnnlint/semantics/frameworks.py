@@ -131,6 +131,8 @@ def run_lightning_module(
     configured = _hook(run, module, "configure_optimizers", Arguments(), place)
     if configured is not None:
         module.fields["<optimizers>"] = configured
+        for optimizer in modules.optimizers_in(configured):
+            optimizer.options["<function>"] = values.Const("configure_optimizers")
         _schedule_configured(run, configured, run.returned_at or place)
     if isinstance(loaders, values.Instance):
         source, loaders = loaders, None

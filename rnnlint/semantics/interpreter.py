@@ -260,7 +260,7 @@ class Interpreter:
             return UNKNOWN
         history = self._history(function, receiver)
         if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
-            return history.result
+            return values.fresh_copy(history.result)
         history.count += 1
         account = (key, self.context.gradients)
         if max(self.spent.get(account, 0), self.barren.get(key, 0)) > MAX_FUNCTION_STEPS:

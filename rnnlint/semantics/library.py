@@ -104,7 +104,9 @@ def _container(
 ) -> Value:
 
     children: dict[object, Value] = {}
-    given = arguments.positional
+    given = arguments.positional or [
+        value for key, value in arguments.keywords.items() if key in ("modules", "args")
+    ]
     if len(given) == 1 and isinstance(given[0], values.DictObject):
         children = dict(given[0].fields["entries"])
     elif entry.kind == "ModuleList":
@@ -277,6 +279,13 @@ def compute_loss(
     return values.Tensor(calls=graph, loss=event)
 
 
+def _optimizer_base(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """A project's own optimizer class: the base keeps the parameters."""
+    return training.build_optimizer(run, entry.kind, arguments, place)
+
+
 def _module_base(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
@@ -315,6 +324,8 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     if layer.kind in ("Dropout", "Dropout1d", "AlphaDropout", "Identity"):
         return source
     if layer.kind in _KEEPING:
+        if layer.kind == "LayerNorm":
+            return source  # each step on its own, and still the layer's steps
         return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
     if layer.kind.startswith("Transformer"):
         return tensors.changed(source, activation=None, output_of=None, part="")
@@ -397,6 +408,12 @@ def unknown_method(
 # --- the library part of the project's own classes -------------------------
 
 
+_CONSTRUCTED = frozenset(
+    "layer optimizer optimizer_base scheduler loader trainer container".split()
+)
+"""Effects of library classes whose constructor matters to heirs of the project."""
+
+
 def construct_base(
     run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
 ) -> None:
@@ -406,7 +423,15 @@ def construct_base(
         entry = catalogue.find(base)
         if entry is None:
             continue
-        if entry.effect in ("layer", "optimizer", "scheduler", "loader", "trainer", "container"):
+        if entry.effect in (
+            "layer",
+            "optimizer",
+            "optimizer_base",
+            "scheduler",
+            "loader",
+            "trainer",
+            "container",
+        ):
             made = EFFECTS[entry.effect](run, entry, base, arguments, place)
             run.state.set(instance.fields, "<base>", made)
             if isinstance(made, values.Thing):
@@ -674,7 +699,7 @@ EFFECTS: dict[str, Effect] = {
     "packing_wrapper": _packing_wrapper,
     "module_base": _module_base,
     "dataset_base": _module_base,
-    "optimizer_base": _module_base,
+    "optimizer_base": _optimizer_base,
     "data_module": _module_base,
     "same": _same,
     "nothing": _nothing,

@@ -148,6 +148,18 @@ def _contained(value: Value) -> list[Value]:
     return []
 
 
+def optimizers_in(value: Value, depth: int = 3) -> list[values.Thing]:
+    """The optimizers that a value is or holds, also by way of schedulers."""
+    found: list[values.Thing] = []
+    for member in values.members(value):
+        if isinstance(member, values.Thing) and member.kind == "optimizer":
+            found.append(member)
+        elif depth:
+            for inner in _contained(member):
+                found += optimizers_in(inner, depth - 1)
+    return found
+
+
 def trainables(run: Interpreter, value: Value) -> list[Value]:
     """Optimizers, parameters and modules with layers that a value holds."""
     return [
@@ -289,7 +301,7 @@ def parameter_attribute(owner: values.Parameter, name: str, place: Place) -> Val
     if name == "shape":
         return values.Shape(("parameter", id(owner.layer), owner.name), rank=owner.rank)
     if name == "requires_grad":
-        return UNKNOWN
+        return values.Const(not is_frozen(owner.layer))
     return values.Native(name, owner)
 
 
@@ -637,12 +649,16 @@ def _extend(run: Interpreter, module: Value, arguments: Arguments, place: Place)
 
     more = arguments.get(0, "modules")
     if isinstance(module, values.Container) and more is not None:
-        added = iteration.known_items(run, more) or (iteration.element(run, more),)
-        known = dict(module.fields["children"])
-        for child in added:
-            known[len(known)] = child
-        run.state.set(module.fields, "children", known)
+        extend(run, module, more)
     return module
+
+
+def extend(run: Interpreter, container: values.Container, more: Value) -> None:
+    """Append modules to a ModuleList or Sequential: `layers.extend(more)`, `layers += more`."""
+    known = dict(container.fields["children"])
+    for child in iteration.known_items(run, more) or (iteration.element(run, more),):
+        known[len(known)] = child
+    run.state.set(container.fields, "children", known)
 
 
 def _forward(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
@@ -741,6 +757,8 @@ def call_parameter_method(
         return values.Size(("parameter", id(parameter.layer), parameter.name), 0)
     if name in ("chunk", "split"):
         return _gates(parameter)
+    if name in ("norm", "sum", "mean", "abs", "pow", "max", "min", "dot", "std", "square"):
+        return Tensor()
     if name.startswith("new"):
         return Tensor(fresh=True)
     if name == "requires_grad_":

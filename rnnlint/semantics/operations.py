@@ -82,7 +82,9 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return symbolic
     if op == "+" and _is_sequence(left) and _is_sequence(right):
         return _concatenated(run, left, right)
-    if isinstance(left, values.Parameter) or isinstance(right, values.Parameter):
+    graphs = [v for v in (left, right) if isinstance(v, values.Tensor) and (v.calls or v.loss)]
+    parameters = isinstance(left, values.Parameter) or isinstance(right, values.Parameter)
+    if parameters and not graphs:
         # Still the parameter's own content: `mask * weight`.
         return left if isinstance(left, values.Parameter) else right
     if isinstance(left, values.Tensor) or isinstance(right, values.Tensor):
@@ -447,6 +449,14 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
     return join([old if new is None else new for old, new in zip(before, after, strict=True)])
 
 
+def _is_settings_entry(owner: ir.Expr) -> bool:
+    """`settings["optimizer"]["lr"]`: an entry of a configuration, not of a param group."""
+    if not isinstance(owner, ir.Subscript) or len(owner.index) != 1:
+        return False
+    key = owner.index[0]
+    return isinstance(key, ir.Const) and key.kind == "str" and key.value != "param_groups"
+
+
 def _set_member_item(
     run: Interpreter,
     owner: Value,
@@ -462,7 +472,8 @@ def _set_member_item(
     elif isinstance(owner, values.ListObject):
         _set_list_item(run, owner, first, value)
     elif isinstance(owner, values.Unknown):
-        training.set_unknown_item(run, first, place)
+        if not _is_settings_entry(target.value):
+            training.set_unknown_item(run, first, place)
     elif isinstance(owner, values.Container):
         children = dict(owner.fields["children"])
         children[first.value if isinstance(first, values.Const) else len(children)] = value

@@ -235,12 +235,22 @@ class Program:
             layer for optimizer in stepped for layer in self.recurrent_layers(optimizer)
         )
         if not backward.calls:
-            return updated
+            return updated if self._may_run(backward, updated) else frozenset()
         reached = frozenset(
             call.layer for call in backward.calls if not modules.is_frozen(call.layer)
         )
         traced = stepped and all(modules.layers_in(optimizer) for optimizer in stepped)
         return reached & updated if traced else reached
+
+    def _may_run(self, backward: events.Backward, layers: frozenset[values.Layer]) -> bool:
+        """Whether the loop of a backward pass runs these layers, or code that may."""
+        return any(
+            (isinstance(event, events.LayerCall) and event.layer in layers)
+            or isinstance(event, events.Opaque)
+            for event in self.iteration_of(backward)
+        ) or not any(
+            isinstance(event, events.LayerCall) and event.layer in layers for event in self.events
+        )
 
     def readings_of(self, call: events.LayerCall) -> list[events.Reading]:
         """How the result of one call of a recurrent layer is read."""

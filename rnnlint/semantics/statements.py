@@ -13,6 +13,7 @@ from rnnlint.semantics import (
     expressions,
     iteration,
     library,
+    modules,
     operations,
     tensors,
     values,
@@ -129,6 +130,9 @@ def _augmented(run: Interpreter, node: ir.AugAssign, frame: Frame) -> Flow:
     place = _place(frame, node)
     if isinstance(left, values.ListObject) and node.op == "+":
         operations.extend_list(run, left, right, place)
+        return ""
+    if isinstance(left, values.Container) and node.op == "+":
+        modules.extend(run, left, right)
         return ""
     result = operations.binary(run, node.op, left, right, place)
     assign(run, node.target, result, frame)

@@ -301,6 +301,8 @@ def written(
 
 def _filled_side(parts: tuple[Value, ...]) -> str:
     """ "right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
+    while len(parts) > 2 and _is_all(parts[0]) and _is_all(parts[1]):
+        parts = parts[1:]
     bounded = [p for p in parts[:2] if isinstance(p, values.Slice) and not _is_all(p)]
     if len(bounded) > 1:
         return ""  # a block among others, as when two arrays are joined
@@ -423,8 +425,11 @@ def device_kind(target: Value | None) -> str:
     for member in values.members(target):
         if isinstance(member, values.Device):
             kinds.add(member.kind)
-        elif isinstance(member, values.Const) and isinstance(member.value, str):
-            head = member.value.split(":")[0]
+        elif isinstance(member, values.Prefix) or (
+            isinstance(member, values.Const) and isinstance(member.value, str)
+        ):
+            text = member.text if isinstance(member, values.Prefix) else member.value
+            head = text.split(":")[0]
             if head in ("cuda", "mps", "xpu", "xla", "hpu"):
                 kinds.add("gpu")
             elif head == "cpu":

@@ -509,6 +509,19 @@ def members(value: Value) -> tuple[Value, ...]:
     return value.members if isinstance(value, Union) else (value,)
 
 
+def fresh_copy(value: Value) -> Value:
+    """A list or dict of its own with the same content; other values as they are."""
+    twin: ListObject | DictObject
+    if isinstance(value, ListObject):
+        twin = ListObject(None, kind=value.kind)
+    elif isinstance(value, DictObject):
+        twin = DictObject()
+    else:
+        return value
+    twin.fields.update(value.fields)
+    return twin
+
+
 def integer(value: Value | None) -> int | None:
     """The number that a value is, if it is a known one."""
     if isinstance(value, Const) and type(value.value) is int:
