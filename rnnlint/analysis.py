@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RECORDS = "records"
 EXHAUSTED = (
-    "too much calls each other here to follow it all, so findings may be missing; "
+    "is too large to follow every call, so findings may be missing; "
     "exclude what has nothing to do with training"
 )
 UNPARSABLE = ("RNN001", "unparsable-file")

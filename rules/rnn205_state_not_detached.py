@@ -80,6 +80,8 @@ class StateNotDetached(Rule):
             if call.state is None:
                 continue
             for origin in tensors.graph_of(call.state):
+                if origin.remembered:
+                    continue
                 found = self._backward_between(backwards, origin, call)
                 if found is None:
                     continue

@@ -82,7 +82,7 @@ class LayerCall(Event):
     graph: one of them may have been handed the state.
     """
 
-    __slots__ = ("input", "layer", "state", "under")
+    __slots__ = ("input", "layer", "remembered", "state", "under")
 
     def __init__(
         self,
@@ -95,6 +95,9 @@ class LayerCall(Event):
     ) -> None:
         super().__init__(place, context)
         self.under = under
+        self.remembered = False
+        """Whether its result was also given for later calls that were not run again, so
+        that it says nothing of when those results came to be."""
         self.layer = layer
         self.input = given
         self.state = state

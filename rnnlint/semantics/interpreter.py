@@ -20,8 +20,11 @@ from rnnlint.semantics import events, values
 from rnnlint.semantics.state import State, Store
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
-MAX_STEPS = 1_500_000
-MAX_ENTRY_STEPS = 300_000
+BASE_STEPS = 200_000
+STEPS_PER_CHARACTER = 0.2
+"""A whole run may take the base and this much for each character of the files it reads, so
+that large projects cost in proportion to reading them."""
+MAX_ENTRY_STEPS = 150_000
 MAX_FUNCTION_STEPS = 40_000
 """What one function may take within one entry point, all its calls together."""
 MAX_DEPTH = 40
@@ -136,6 +139,8 @@ class Interpreter:
         self.functions: dict[int, values.Function] = {}
         self.classes: dict[int, values.Class] = {}
         self.steps = 0
+        size = sum(file.body[-1].end for file in files.values() if file.body)
+        self.max_steps = BASE_STEPS + int(STEPS_PER_CHARACTER * size)
         self.entry_limit = MAX_ENTRY_STEPS
         self.exhausted = False
         self.failures: list[Exception] = []
@@ -255,19 +260,21 @@ class Interpreter:
         receiver: Value | None = None,
     ) -> Value:
         """Run a function of the project and return what it returns."""
+        from rnnlint.semantics import statements, tensors
+
         key = id(function.node)
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
         history = self._history(function, receiver)
         if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
+            for call in tensors.graph_of(history.result):
+                call.remembered = True
             return values.fresh_copy(history.result)
         history.count += 1
         account = (key, self.context.gradients)
         if max(self.spent.get(account, 0), self.barren.get(key, 0)) > MAX_FUNCTION_STEPS:
             return UNKNOWN
         begun, seen = self.steps, len(self.events)
-        from rnnlint.semantics import statements
-
         frame = Frame({}, function.module, function.closure, function)
         frame.receiver = receiver
         self._bind(function, arguments, receiver, frame)
@@ -484,12 +491,12 @@ class Interpreter:
 
     def _entry(self, action: Callable[[], object]) -> None:
         """Run one entry point within its own budget."""
-        if self.steps >= MAX_STEPS:
+        if self.steps >= self.max_steps:
             self.exhausted = True
             return
         self.context = events.Context()
         self.context.entry = len(self.events) + 1
-        self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, MAX_STEPS)
+        self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, self.max_steps)
         self.depth = 0
         self.given.clear()
         self.spent.clear()
