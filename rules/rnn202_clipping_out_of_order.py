@@ -106,7 +106,10 @@ class ClippingOutOfOrder(Rule):
         _, number, _ = clip.loops[-1]
         layers = clip.layers or frozenset()
         last: Event | None = None
-        for event in program.events_in_loop(number):
+        inside = program.events_in_loop(number)
+        if not any(isinstance(event, Backward) for event in inside):
+            return None
+        for event in inside:
             if event.time >= clip.time:
                 break
             if isinstance(event, Backward):

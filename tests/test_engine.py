@@ -1,4 +1,4 @@
-"""The engine: what is reported never depends on what was asked, and the cache never shows."""
+"""The engine: what is reported of a file depends neither on what was asked nor from where."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ def faults_of_our_own_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=120,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

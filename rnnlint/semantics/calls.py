@@ -33,9 +33,14 @@ def call_method(
                 results.append(call_method(run, member, name, arguments, place))
         return values.join_results(results)
     callee = attributes.get_attribute(run, receiver, name, place)
-    if isinstance(callee, values.Unknown):
+    misread = name == "backward" and isinstance(receiver, _NO_LOSSES)
+    if misread or isinstance(callee, values.Unknown):
         return library.unknown_method(run, receiver, name, arguments, place)
     return call(run, callee, arguments, place)
+
+
+_NO_LOSSES = (values.Size, values.Shape, values.Parameter, values.Const, values.ListObject)
+"""What has no `backward`: where it is called, the value is not what it was taken for."""
 
 
 def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) -> Value:

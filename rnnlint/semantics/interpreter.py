@@ -150,7 +150,7 @@ class Interpreter:
         """Steps that each function took within this entry point, with and without autograd."""
         self.barren: dict[int, int] = {}
         """Steps of each function's calls in which nothing happened, over the whole run."""
-        self.histories: dict[tuple[int, int, bool], _History] = {}
+        self.histories: dict[tuple[int, int, bool, bool], _History] = {}
         self.given: list[tuple[Place, Arguments]] = []
         """The calls under way, with what they were given."""
         self.loop_counter = 0
@@ -265,7 +265,7 @@ class Interpreter:
         key = id(function.node)
         if self.depth >= MAX_DEPTH or self.active.get(key, 0) >= MAX_ACTIVATIONS:
             return UNKNOWN
-        history = self._history(function, receiver)
+        history = self._history(function, receiver, arguments)
         if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
             for call in tensors.graph_of(history.result):
                 call.remembered = True
@@ -304,9 +304,18 @@ class Interpreter:
                 self.barren[key] = self.barren.get(key, 0) + self.steps - begun
             self.active[key] -= 1
 
-    def _history(self, function: values.Function, receiver: Value | None) -> _History:
-        """What calls of a function on one object have given, within this entry point."""
-        key = (id(function.node), id(receiver), self.context.gradients)
+    def _history(
+        self, function: values.Function, receiver: Value | None, arguments: Arguments
+    ) -> _History:
+        """What calls of a function on one object have given, within this entry point.
+
+        Padded and other batches are told apart.
+        """
+        padded = any(
+            isinstance(value, values.Tensor) and value.padding is not None
+            for value in arguments.positional
+        )
+        key = (id(function.node), id(receiver), self.context.gradients, padded)
         history = self.histories.get(key)
         if history is None:
             history = self.histories[key] = _History(receiver)
