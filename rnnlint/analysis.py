@@ -40,6 +40,8 @@ EXHAUSTED = (
     "is too large to follow every call, so findings may be missing; "
     "exclude what has nothing to do with training"
 )
+MAX_BROKEN_CELLS = 3
+"""Cells of one notebook that are reported one by one."""
 UNPARSABLE = ("RNN001", "unparsable-file")
 
 
@@ -230,7 +232,18 @@ def _without_broken_cells(source: Source) -> tuple[str, list[_Problem]]:
             problems.append(_Problem(source.path, offset, message))
             blank = "".join(c if c in "\r\n" else " " for c in texts[number])
             text = text[: cell.start] + blank + text[cell.end :]
-    return text, problems
+    return text, _summed_up(problems)
+
+
+def _summed_up(problems: list[_Problem]) -> list[_Problem]:
+    """A notebook in another dialect fails in cell after cell: that is said once."""
+    if len(problems) <= MAX_BROKEN_CELLS:
+        return problems
+    first = min(problems, key=lambda problem: problem.offset)
+    reason = first.message.partition(": ")[2]
+    count = len(problems)
+    message = f"{count} cells of this notebook cannot be parsed, so they were left out: {reason}"
+    return [_Problem(first.path, first.offset, message)]
 
 
 def _of_file(source: Source, problem: ir.SyntaxProblem) -> _Problem:

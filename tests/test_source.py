@@ -190,6 +190,9 @@ def test_a_notebook_in_another_language_is_no_failure() -> None:
         ("\n%%capture out\nfit()", "\n_            \nfit()"),
         ("%%bash\nrm -r x\n", "      \n       \n"),
         ("%%html\r\n<b>\r\n", "      \r\n   \r\n"),
+        ("ls data/kaggle", "_" + " " * 13),
+        ("cd '/content/drive/My Drive'", "_" + " " * 27),
+        ("cp ../weights.pt .", "_" + " " * 17),
         ("!echo it's\nx = 'a'", "_         \nx = 'a'"),
     ],
 )
@@ -208,6 +211,7 @@ def test_magics_become_python_of_the_same_length(cell: str, masked: str) -> None
         "print('100 % = %d' % x)",
         "f(\n  '#(',\n  % 3)",
         "# what is this?\nx = 1",
+        "ls = 3\ncat in man\nrm if cp else mv\n",
     ],
 )
 def test_python_is_left_alone(cell: str) -> None:

@@ -94,7 +94,13 @@ def _language(notebook: _RawNotebook) -> str:
 
 # --- magics ------------------------------------------------------------------
 
-_MAY_HOLD_MAGIC = re.compile(r"^[ \t]*[%!?]|=[ \t]*[%!]|\?[ \t\r]*$", re.MULTILINE)
+# Commands that IPython takes without a `%` ("automagic"), before what no expression begins with.
+_COMMAND = (
+    r"[ \t]*(?:ls|ll|cd|cat|cp|mv|rm|mkdir|rmdir|pip|conda|man|less|more)[ \t]+"
+    r"(?!(?:in|is|if|and|or|not|for|else)\b)(?:[\w~'\"]|\.\.)"
+)
+_MAY_HOLD_MAGIC = re.compile(rf"^[ \t]*[%!?]|=[ \t]*[%!]|\?[ \t\r]*$|^{_COMMAND}", re.MULTILINE)
+_AUTOMAGIC = re.compile(_COMMAND)
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
 _LINE_MAGIC = re.compile(r"[ \t]*([%!?])")
 _HELP = re.compile(r"[ \t]*[\w.%*\[\]'\"]+\?{1,2}[ \t]*[\r\n]*\Z")
@@ -145,7 +151,7 @@ def _masked_line(line: str) -> str | None:
     magic = _LINE_MAGIC.match(line)
     if magic is not None:
         return _placeholder(line, magic.start(1))
-    if _HELP.match(line):
+    if _HELP.match(line) or _AUTOMAGIC.match(line):
         return _placeholder(line, len(line) - len(line.lstrip(" \t")))
     assigned = _ASSIGNED_MAGIC.match(line)
     if assigned is not None:
