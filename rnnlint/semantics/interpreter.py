@@ -160,7 +160,6 @@ class Interpreter:
         """The expression that the last `return` gave back."""
         self.filling: list[Place] = []
         """Loops that append padding until a sequence is long enough."""
-        self.library: values.Value | None = None
 
     # --- events ---
 
