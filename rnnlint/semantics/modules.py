@@ -126,12 +126,13 @@ def layers_in(value: Value, depth: int = 4) -> frozenset[values.Layer]:
             if isinstance(added, Value):
                 found |= layers_in(added, depth)
         elif depth:
-            for inner in _contained(member):
+            for inner in contained(member):
                 found |= layers_in(inner, depth - 1)
     return frozenset(found)
 
 
-def _contained(value: Value) -> list[Value]:
+def contained(value: Value) -> list[Value]:
+    """The values that a plain container holds directly."""
     if isinstance(value, values.Tuple):
         return list(value.items)
     if isinstance(value, values.ListObject):
@@ -155,7 +156,7 @@ def optimizers_in(value: Value, depth: int = 3) -> list[values.Thing]:
         if isinstance(member, values.Thing) and member.kind == "optimizer":
             found.append(member)
         elif depth:
-            for inner in _contained(member):
+            for inner in contained(member):
                 found += optimizers_in(inner, depth - 1)
     return found
 
@@ -164,7 +165,7 @@ def trainables(run: Interpreter, value: Value) -> list[Value]:
     """Optimizers, parameters and modules with layers that a value holds."""
     return [
         member
-        for member in [*values.members(value), *_contained(value)]
+        for member in [*values.members(value), *contained(value)]
         if isinstance(member, values.Parameters)
         or (isinstance(member, values.Thing) and member.kind in _TRAINING_THINGS)
         or (

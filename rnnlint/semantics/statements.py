@@ -43,10 +43,10 @@ def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -
 
 
 def execute_block(run: Interpreter, body: tuple[ir.Stmt, ...], frame: Frame) -> Flow:
-    for index, statement in enumerate(body):
+    for statement in body:
         run.tick()
         if type(statement) is ir.If:
-            flow = _execute_if(run, statement, frame, body[index + 1 :])
+            flow = _execute_if(run, statement, frame)
             if flow is not None:
                 return flow
             continue
@@ -222,9 +222,7 @@ def _jump(run: Interpreter, node: ir.Jump, frame: Frame) -> Flow:
 # --- branches --------------------------------------------------------------
 
 
-def _execute_if(
-    run: Interpreter, node: ir.If, frame: Frame, following: tuple[ir.Stmt, ...]
-) -> Flow | None:
+def _execute_if(run: Interpreter, node: ir.If, frame: Frame) -> Flow | None:
     """Run an `if`; None when the block goes on behind it."""
     if _is_main_test(node.test) and frame.scope is frame.module.fields:
         run.mains.append((node.body, frame))

@@ -365,11 +365,6 @@ def _same(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
     return tensor
 
 
-def _derive(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    others = graph_of(values.Tuple(tuple(arguments.all())))
-    return changed(derived(tensor), calls=tensor.calls | others)
-
-
 def _combine(op: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
         other = arguments.get(0, "other")

@@ -14,7 +14,7 @@ def leads_to_parameters(value: Value) -> bool:
     """Whether a value is, or holds, parameters of modules."""
     if isinstance(value, (values.Parameters, values.Parameter)):
         return True
-    return any(leads_to_parameters(inner) for inner in modules._contained(value)) or (
+    return any(leads_to_parameters(inner) for inner in modules.contained(value)) or (
         isinstance(value, values.Union) and any(leads_to_parameters(m) for m in value.members)
     )
 
@@ -73,7 +73,7 @@ def _scheduler(
 
 def _hand_on(value: Value) -> None:
     """Schedulers that a scheduler is built from are stepped by it."""
-    for member in (*values.members(value), *modules._contained(value)):
+    for member in (*values.members(value), *modules.contained(value)):
         if isinstance(member, values.Thing) and member.kind == "scheduler":
             member.fields["<handed on>"] = values.TRUE
 
