@@ -19,14 +19,13 @@ def find_in_class(cls: values.Class, name: str, after: values.Class | None = Non
         after: start behind this class, as `super()` does.
     """
     started = after is None
-    for base in cls.ancestry():
+    for base in cls.lineage:
         if not started:
             started = base is after
             continue
-        if isinstance(base, values.Class):
-            value = base.fields.get(name)
-            if isinstance(value, Value):
-                return value
+        value = base.fields.get(name)
+        if value is not None and isinstance(value, Value):
+            return value
     return None
 
 

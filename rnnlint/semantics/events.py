@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rnnlint.semantics.values import Place, Value
 
 if TYPE_CHECKING:
@@ -16,39 +18,27 @@ if TYPE_CHECKING:
     from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
 
 
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Where in the run something happens."""
 
-    __slots__ = (
-        "conditions", "entry", "fabricated", "gradients", "hypothetical", "loops", "settled",
-        "stack", "unlikely",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.entry = 0
-        """Number of the entry point whose run this is."""
-        self.loops: tuple[tuple[Place, int, int], ...] = ()
-        """(place, number of this execution of the loop, pass), outermost first."""
-        self.stack: tuple[Place, ...] = ()
-        """The call sites that led here, outermost first."""
-        self.conditions: tuple[tuple[Place, int], ...] = ()
-        """The branches taken on tests whose outcome is not known."""
-        self.hypothetical = False
-        """Whether this code runs only if a constant of the program were changed."""
-        self.fabricated = False
-        """Whether this builds an object that nobody builds, from arguments nobody gives."""
-        self.unlikely = False
-        """Whether this code runs only if an option is given another value than its default."""
-        self.settled = False
-        """Whether this is the second turn of a loop over an abstract element."""
-        self.gradients = True
-        """Whether autograd records here."""
-
-    def copy(self) -> Context:
-        twin = Context()
-        for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
-        return twin
+    entry: int = 0
+    """Number of the entry point whose run this is."""
+    loops: tuple[tuple[Place, int, int], ...] = ()
+    """(place, number of this execution of the loop, pass), outermost first."""
+    stack: tuple[Place, ...] = ()
+    """The call sites that led here, outermost first."""
+    conditions: tuple[tuple[Place, int], ...] = ()
+    """The branches taken on tests whose outcome is not known."""
+    hypothetical: bool = False
+    """Whether this code runs only if a constant of the program were changed."""
+    fabricated: bool = False
+    """Whether this builds an object that nobody builds, from arguments nobody gives."""
+    unlikely: bool = False
+    """Whether this code runs only if an option is given another value than its default."""
+    settled: bool = False
+    """Whether this is the second turn of a loop over an abstract element."""
+    gradients: bool = True
+    """Whether autograd records here."""
 
 
 class Event:

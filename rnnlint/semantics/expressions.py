@@ -15,7 +15,10 @@ MAX_NESTING = 4
 
 
 def evaluate(run: Interpreter, node: ir.Expr, frame: Frame) -> Value:
+    """The value of an expression, run once in its frame."""
     run.steps += 1
+    if type(node) is ir.Name:  # every second expression is one
+        return lookup(frame, node.id)
     return _EVALUATORS[type(node)](run, node, frame)
 
 
@@ -27,10 +30,6 @@ def _const(run: Interpreter, node: ir.Const, frame: Frame) -> Value:
     if node.kind in ("bytes", "complex", "ellipsis"):
         return values.External(f"builtins.{node.kind}")
     return values.Const(node.value)
-
-
-def _name(run: Interpreter, node: ir.Name, frame: Frame) -> Value:
-    return lookup(frame, node.id)
 
 
 def lookup(frame: Frame, name: str) -> Value:
@@ -112,12 +111,13 @@ def _super(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
 
 def _arguments(run: Interpreter, node: ir.Call, frame: Frame) -> Arguments:
     arguments = Arguments()
+    starred = False
     for argument in node.args:
         value = evaluate(run, argument.value, frame)
         if argument.star == "*":
             items = iteration.known_items(run, value)
             if items is None:
-                arguments.open = True
+                arguments.open = starred = True
                 arguments.positional.append(values.Slice(value, None, None))
             else:
                 arguments.positional.extend(items)
@@ -134,7 +134,8 @@ def _arguments(run: Interpreter, node: ir.Call, frame: Frame) -> Arguments:
             arguments.keywords[argument.keyword] = value
         else:
             arguments.positional.append(value)
-    _drop_open_star(arguments)
+    if starred:
+        _drop_open_star(arguments)
     return arguments
 
 
@@ -414,7 +415,6 @@ def _named(run: Interpreter, node: ir.NamedExpr, frame: Frame) -> Value:
 
 _EVALUATORS: dict[type, Callable[[Interpreter, Any, Frame], Value]] = {
     ir.Const: _const,
-    ir.Name: _name,
     ir.Attribute: _attribute,
     ir.Call: _call,
     ir.Subscript: _subscript,

@@ -11,9 +11,11 @@ beyond is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import Any
+
+import msgspec
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import events, values
@@ -117,6 +119,23 @@ class _History:
         self.result: Value = UNKNOWN
 
 
+class _Within:
+    """Sets the context for a `with` block, and puts the former one back."""
+
+    __slots__ = ("_inner", "_outer", "_run")
+
+    def __init__(self, run: Interpreter, inner: events.Context) -> None:
+        self._run = run
+        self._inner = inner
+        self._outer = run.context
+
+    def __enter__(self) -> None:
+        self._run.context = self._inner
+
+    def __exit__(self, *failure: object) -> None:
+        self._run.context = self._outer
+
+
 class OutOfBudgetError(Exception):
     """The run of one entry point has used up its steps."""
 
@@ -165,7 +184,6 @@ class Interpreter:
 
     def emit(self, event: events.Event) -> None:
         event.time = len(self.events)
-        event.context = event.context.copy()
         self.events.append(event)
 
     def tick(self) -> None:
@@ -176,45 +194,31 @@ class Interpreter:
 
     # --- contexts ---
 
-    @contextmanager
-    def condition(self, place: Place, arm: int, unlikely: bool = False) -> Iterator[None]:
+    def condition(self, place: Place, arm: int, unlikely: bool = False) -> _Within:
         """One arm of a branch; an `unlikely` one is not what an option's default chooses."""
-        saved, likely = self.context.conditions, self.context.unlikely
-        self.context.conditions = (*saved, (place, arm))
-        self.context.unlikely = likely or unlikely
-        try:
-            yield
-        finally:
-            self.context.conditions, self.context.unlikely = saved, likely
+        context = self.context
+        return self._within(
+            conditions=(*context.conditions, (place, arm)), unlikely=context.unlikely or unlikely
+        )
 
-    @contextmanager
-    def hypothetical(self) -> Iterator[None]:
-        saved, self.context.hypothetical = self.context.hypothetical, True
-        try:
-            yield
-        finally:
-            self.context.hypothetical = saved
+    def hypothetical(self) -> _Within:
+        """Code that runs only if the program were another."""
+        return self._within(hypothetical=True)
 
-    @contextmanager
-    def loop(self, place: Place, number: int, turn: int, again: bool = False) -> Iterator[None]:
+    def loop(self, place: Place, number: int, turn: int, again: bool = False) -> _Within:
         """A turn of a loop's body; `again` when it runs over the same element as before."""
-        saved, settled = self.context.loops, self.context.settled
-        self.context.settled = settled or again
-        self.loop_depths[number] = len(self.context.stack)
-        self.context.loops = (*saved, (place, number, turn))
-        try:
-            yield
-        finally:
-            self.context.loops, self.context.settled = saved, settled
+        context = self.context
+        self.loop_depths[number] = len(context.stack)
+        return self._within(
+            loops=(*context.loops, (place, number, turn)), settled=context.settled or again
+        )
 
-    @contextmanager
-    def without_gradients(self, off: bool = True) -> Iterator[None]:
-        saved = self.context.gradients
-        self.context.gradients = saved and not off
-        try:
-            yield
-        finally:
-            self.context.gradients = saved
+    def without_gradients(self, off: bool = True) -> _Within:
+        """Code under `torch.no_grad()`, if `off`."""
+        return self._within(gradients=self.context.gradients and not off)
+
+    def _within(self, **changes: Any) -> _Within:
+        return _Within(self, msgspec.structs.replace(self.context, **changes))
 
     # --- modules ---
 
@@ -239,8 +243,8 @@ class Interpreter:
     def _run_module(self, scope: values.ModuleScope, file: ir.FileIR) -> None:
         from rnnlint.semantics import statements
 
-        saved, self.context = self.context, events.Context()
-        self.context.entry = saved.entry
+        saved = self.context
+        self.context = events.Context(entry=saved.entry)
         frame = Frame(scope.fields, scope)
         try:
             statements.execute_block(self, file.body, frame)
@@ -281,17 +285,18 @@ class Interpreter:
         self.active[key] = self.active.get(key, 0) + 1
         self.given.append((place, arguments))
         self.depth += 1
-        saved_stack, saved_grad = self.context.stack, self.context.gradients
-        saved_filling, self.filling = self.filling, []
-        self.context.stack = (*saved_stack, place)
-        if any(_stops_gradients(mark) for mark in function.decorators):
-            self.context.gradients = False
+        saved, saved_filling, self.filling = self.context, self.filling, []
+        self.context = msgspec.structs.replace(
+            saved,
+            stack=(*saved.stack, place),
+            gradients=saved.gradients and not function.stops_gradients,
+        )
         try:
             history.result = statements.run_body(self, function.node, frame)
             return history.result
         finally:
             self.filling = saved_filling
-            self.context.stack, self.context.gradients = saved_stack, saved_grad
+            self.context = saved
             self.depth -= 1
             self.given.pop()
             self.spent[account] = self.spent.get(account, 0) + self.steps - begun
@@ -388,12 +393,9 @@ class Interpreter:
         if isinstance(made, Value):
             return made
         cls.fields["<fabricated>"] = UNKNOWN
-        saved, self.context.fabricated = self.context.fabricated, True
-        place = cls.place or Place("", 0, 0)
-        try:
+        with self._within(fabricated=True):
+            place = cls.place or Place("", 0, 0)
             made = self.instantiate(cls, Arguments(open_ended=True), place)
-        finally:
-            self.context.fabricated = saved
         cls.fields["<fabricated>"] = made
         return made
 
@@ -472,8 +474,8 @@ class Interpreter:
             cls
             for cls in self.classes.values()
             if cls is not owner
+            and owner in cls.lineage
             and attributes.find_in_class(cls, function.name) is function
-            and owner in cls.ancestry()
         )
         receivers: list[Value | None] = []
         for cls in list(islice(heirs, MAX_HEIRS)) or [owner]:
@@ -502,8 +504,7 @@ class Interpreter:
         if self.steps >= self.max_steps:
             self.exhausted = True
             return
-        self.context = events.Context()
-        self.context.entry = len(self.events) + 1
+        self.context = events.Context(entry=len(self.events) + 1)
         self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, self.max_steps)
         self.depth = 0
         self.given.clear()
@@ -584,11 +585,3 @@ def relevant_names(functions: list[values.Function], classes: list[values.Class]
 
 
 _UNION_TYPES = {"typing.Optional", "typing.Union"}
-_NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}
-
-
-def _stops_gradients(mark: Value) -> bool:
-    """`@torch.no_grad` and `@torch.no_grad()`."""
-    if isinstance(mark, values.Thing):
-        return mark.kind == "no_grad"
-    return isinstance(mark, values.External) and mark.name in _NO_GRADIENT_DECORATORS

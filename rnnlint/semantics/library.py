@@ -85,7 +85,7 @@ def build_layer(run: Interpreter, entry: Entry, arguments: Arguments, place: Pla
         options = {**{key: UNKNOWN for key in entry.parameters if key not in options}, **options}
     layer = values.Layer(entry.kind, place, options, run.context.stack)
     if modules.has_recurrence(layer):
-        layer.context = run.context.copy()
+        layer.context = run.context
         run.layers.append(layer)
     return layer
 
@@ -447,7 +447,7 @@ def _fill_dataclass(run: Interpreter, instance: values.Instance, arguments: Argu
     """Fields of a dataclass or named tuple from the constructor's arguments."""
 
     names: list[str] = []
-    for base in reversed([b for b in instance.cls.ancestry() if isinstance(b, values.Class)]):
+    for base in reversed(instance.cls.lineage):
         for statement in base.node.body:
             if isinstance(statement, ir.Assign) and statement.annotation is not None:
                 target = statement.targets[0]
@@ -643,7 +643,7 @@ def _is_one(value: Value, kind: Value) -> bool | None:
 
 def _instance_is(value: values.Instance, kind: Value) -> bool | None:
     if isinstance(kind, values.Class):
-        return kind in list(value.cls.ancestry()) or (None if value.cls.is_opaque() else False)
+        return kind in value.cls.ancestry or (None if value.cls.is_opaque() else False)
     if not isinstance(kind, values.External):
         return None
     wanted = canonical(kind.name)

@@ -83,7 +83,10 @@ class State:
 
 def _join_any(values: list[Any]) -> Any:
     first = values[0]
-    if all(value is first for value in values[1:]):
+    for value in values:
+        if value is not first:
+            break
+    else:
         return first
     if all(isinstance(value, Value) for value in values):
         return join(values)

@@ -317,7 +317,9 @@ class Folder(Record, frozen=True):
 class Function(Value):
     """A function or lambda of the project."""
 
-    __slots__ = ("closure", "decorators", "defaults", "kind", "module", "node", "owner")
+    __slots__ = (
+        "closure", "decorators", "defaults", "kind", "module", "node", "owner", "stops_gradients",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -337,10 +339,22 @@ class Function(Value):
         self.kind = kind
         """"", "static", "class" or "property"."""
         self.decorators = decorators
+        self.stops_gradients = any(_stops_gradients(mark) for mark in decorators)
+        """Whether a decorator switches autograd off: `@torch.no_grad()`."""
 
     @property
     def name(self) -> str:
         return self.node.name if isinstance(self.node, ir.FunctionDef) else "<lambda>"
+
+
+_NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}
+
+
+def _stops_gradients(mark: Value) -> bool:
+    """`@torch.no_grad` and `@torch.no_grad()`."""
+    if isinstance(mark, Thing):
+        return mark.kind == "no_grad"
+    return isinstance(mark, External) and mark.name in _NO_GRADIENT_DECORATORS
 
 
 class Bound(Record, frozen=True):
@@ -373,7 +387,7 @@ class Partial(Value):
 class Class(Object):
     """A class of the project; its namespace is its fields."""
 
-    __slots__ = ("bases", "decorators", "module", "node")
+    __slots__ = ("ancestry", "bases", "decorators", "lineage", "module", "node")
 
     def __init__(
         self, node: ir.ClassDef, module: ModuleScope, bases: tuple[Value, ...], place: Place
@@ -383,13 +397,16 @@ class Class(Object):
         self.module = module
         self.bases = bases
         self.decorators: tuple[Value, ...] = ()
+        self.ancestry = tuple(self._ancestry())
+        """This class and its bases, in the order in which names are looked up."""
+        self.lineage = tuple(base for base in self.ancestry if isinstance(base, Class))
+        """Those of them that are the project's."""
 
     @property
     def name(self) -> str:
         return self.node.name
 
-    def ancestry(self) -> Iterator[Value]:
-        """This class and its bases, in the order in which names are looked up."""
+    def _ancestry(self) -> Iterator[Value]:
         seen: set[int] = set()
         stack: list[Value] = [self]
         while stack:
@@ -406,11 +423,11 @@ class Class(Object):
 
     def external_bases(self) -> tuple[str, ...]:
         """Names of the library classes it inherits from."""
-        return tuple(base.name for base in self.ancestry() if isinstance(base, External))
+        return tuple(base.name for base in self.ancestry if isinstance(base, External))
 
     def is_opaque(self) -> bool:
         """Whether a base class could not be resolved."""
-        return any(not isinstance(base, (Class, External)) for base in self.ancestry())
+        return any(not isinstance(base, (Class, External)) for base in self.ancestry)
 
 
 class Instance(Object):
@@ -539,40 +556,50 @@ MAX_TENSORS = 4
 def join(values: list[Value]) -> Value:
     """The value that is any of `values`; what they agree on stays known."""
     first = values[0] if values else UNKNOWN
-    if all(value is first for value in values):
+    for value in values:
+        if value is not first:
+            break
+    else:
         return first
     flat = _alternatives(values)
-    if not flat:
-        return UNKNOWN
     if len(flat) == 1:
         return flat[0]
     known = [member for member in flat if not isinstance(member, Unknown)]
-    if len(known) == 1 and isinstance(known[0], (Tensor, Const, Size)):
-        # A known tensor or constant joined with "anything" is no longer known.
-        return known[0] if isinstance(known[0], Tensor) and known[0].calls else UNKNOWN
-    if len(known) > MAX_MEMBERS:
-        # Each object is one that the program really builds; the first ones will do.
-        objects: list[Value] = [member for member in known if isinstance(member, Object)]
-        known = objects[:MAX_MEMBERS]
     if not known:
         return UNKNOWN
-    return Union(tuple(known)) if len(known) > 1 else known[0]
+    if len(known) == 1:
+        only = known[0]
+        if isinstance(only, (Tensor, Const, Size)):
+            # A known tensor or constant joined with "anything" is no longer known.
+            return only if isinstance(only, Tensor) and only.calls else UNKNOWN
+        return only
+    if len(known) > MAX_MEMBERS:
+        # Each object is one that the program really builds; the first ones will do.
+        known = [member for member in known if isinstance(member, Object)][:MAX_MEMBERS]
+        if len(known) < 2:
+            return known[0] if known else UNKNOWN
+    return Union(tuple(known))
 
 
 def _alternatives(values: list[Value]) -> list[Value]:
     """The members of all values, each once; of many tensors one that stands for all."""
     flat: list[Value] = []
     seen: set[int] = set()
+    records: dict[type, list[Value]] = {}
     for value in values:
-        for member in members(value):
+        for member in value.members if isinstance(value, Union) else (value,):
             if id(member) in seen:
                 continue
             seen.add(id(member))
-            if not any(_same(member, other) for other in flat):
-                flat.append(member)
+            if not isinstance(member, Object):  # those are told apart by identity alone
+                alike = records.setdefault(type(member), [])
+                if member in alike:
+                    continue
+                alike.append(member)
+            flat.append(member)
         if len(flat) > ENOUGH_MEMBERS:
             break
-    tensors = [member for member in flat if isinstance(member, Tensor)]
+    tensors = [member for member in records.get(Tensor, ()) if isinstance(member, Tensor)]
     if len(tensors) > MAX_TENSORS:
         flat = [member for member in flat if not isinstance(member, Tensor)]
         flat.append(_merged(tensors))
@@ -608,12 +635,6 @@ def join_results(results: list[Value]) -> Value:
     if len(known) < len(results) and all(isinstance(value, (Const, Size)) for value in known):
         return UNKNOWN
     return join(known)
-
-
-def _same(left: Value, right: Value) -> bool:
-    if type(left) is not type(right) or isinstance(left, Object):
-        return False
-    return left == right
 
 
 def default_truth(value: Value) -> bool | None:

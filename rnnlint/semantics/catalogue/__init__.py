@@ -8,6 +8,8 @@ new framework means adding a table here.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 
@@ -57,6 +59,7 @@ TABLE, ALIASES = _load()
 """All entries, and the prefixes by which a library's names are also known."""
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """The name under which a library object is listed."""
     for prefix in _prefixes(name):
