@@ -367,6 +367,70 @@ def test_a_bound_that_is_hit_is_told(project: Path, monkeypatch: pytest.MonkeyPa
     assert "findings may be missing" in notice.message
 
 
+CAREFUL = """\
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.utils.data import DataLoader
+
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+        self.head = nn.Linear(16, 2)
+        for name, parameter in self.lstm.named_parameters():
+            if "weight_hh" in name:
+                for gate in parameter.chunk(4):
+                    nn.init.orthogonal_(gate)
+            elif "weight_ih" in name:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+                parameter.data[16:32].fill_(1.0)
+
+    def forward(self, padded, lengths):
+        packed = pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
+        _, (hidden, _) = self.lstm(packed)
+        return self.head(hidden[-1])
+
+
+def collate(samples):
+    lengths = torch.tensor([len(sample) for sample, _ in samples])
+    padded = pad_sequence([sample for sample, _ in samples], batch_first=True)
+    return padded, lengths, torch.tensor([label for _, label in samples])
+
+
+def repair(model):
+    clip_grad_norm_(model.parameters(), 1.0)
+
+
+def train(dataset):
+    model = Tagger()
+    loader = DataLoader(dataset, batch_size=32, collate_fn=collate)
+    optimizer = torch.optim.Adam(model.parameters())
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+    for epoch in range(20):
+        for padded, lengths, labels in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(padded, lengths), labels)
+            loss.backward()
+            repair(model)
+            optimizer.step()
+        scheduler.step()
+"""
+
+
+@pytest.mark.parametrize("steps", range(20, 600, 3))
+def test_a_program_that_is_cut_short_is_not_blamed(
+    steps: int, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnlint.semantics.interpreter.MAX_ENTRY_STEPS", steps)
+    (project / "sibling.py").write_text(CAREFUL)
+    assert codes(check(project), "sibling.py") == []
+
+
 # --- the command line -----------------------------------------------------------------
 
 

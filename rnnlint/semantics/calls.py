@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlint.semantics import (
     attributes,
@@ -15,8 +15,11 @@ from rnnlint.semantics import (
     training,
     values,
 )
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 MAX_ALTERNATIVES = 24
 

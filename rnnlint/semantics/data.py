@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rnnlint.semantics import calls, events, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 # --- making tensors --------------------------------------------------------
 

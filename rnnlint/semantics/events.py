@@ -14,7 +14,7 @@ import msgspec
 from rnnlint.semantics.values import Place, Value
 
 if TYPE_CHECKING:
-    from rnnlint.semantics.interpreter import Arguments
+    from rnnlint.semantics.frames import Call
     from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
 
 
@@ -81,7 +81,7 @@ class LayerCall(Event):
         layer: Layer,
         given: Tensor,
         state: Value | None,
-        under: tuple[tuple[Place, Arguments], ...] = (),
+        under: tuple[Call, ...] = (),
     ) -> None:
         super().__init__(place, context)
         self.under = under

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import attributes, calls, iteration, library, operations, statements, values
-from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
+from rnnlint.semantics.frames import Arguments, Frame
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 MAX_NESTING = 4
 """Tuples nested deeper are unknown: comparing two of them takes forever."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rnnlint.semantics import attributes, calls, data, events, iteration, modules, tensors, values
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 LIGHTNING_METHODS = frozenset(
     "optimizers lr_schedulers manual_backward clip_gradients toggle_optimizer untoggle_optimizer "

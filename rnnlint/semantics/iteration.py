@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rnnlint.semantics import attributes, library, modules, tensors, values
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 MAX_UNROLLED = 200
 """Known items are visited one by one up to this number."""

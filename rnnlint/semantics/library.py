@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
@@ -20,8 +21,11 @@ from rnnlint.semantics import (
     values,
 )
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 canonical = catalogue.canonical
 
@@ -50,7 +54,7 @@ def attribute_of_external(
 
 # --- calling library names -------------------------------------------------
 
-Effect = Callable[[Interpreter, Entry, str, Arguments, Place], Value]
+Effect: TypeAlias = "Callable[[Interpreter, Entry, str, Arguments, Place], Value]"
 
 
 def call_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:

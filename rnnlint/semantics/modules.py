@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import attributes, calls, events, iteration, library, tensors, values
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 CELLS = ("LSTMCell", "GRUCell", "RNNCell")
@@ -474,7 +478,7 @@ def _emit_call(
     run: Interpreter, layer: values.Layer, source: Tensor, state: Value | None, place: Place
 ) -> events.LayerCall:
     carries = state is not None and bool(tensors.graph_of(state))
-    under = tuple(run.given) if carries else ()
+    under = tuple(run.calls) if carries else ()
     call = events.LayerCall(place, run.context, layer, source, state, under)
     run.emit(call)
     return call
@@ -524,7 +528,7 @@ def call_module_method(
     )
 
 
-Method = Callable[[Interpreter, Value, Arguments, Place], Value]
+Method: TypeAlias = "Callable[[Interpreter, Value, Arguments, Place], Value]"
 
 
 def _itself(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,8 +19,11 @@ from rnnlint.semantics import (
     training,
     values,
 )
-from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
+from rnnlint.semantics.frames import Arguments, Frame
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Value, join
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,

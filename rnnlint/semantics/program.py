@@ -9,10 +9,13 @@ from typing import TypeVar
 from rnnlint.diagnostic import Span, TrailStep
 from rnnlint.lowering import ir
 from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics.entries import run_project
 from rnnlint.semantics.interpreter import Interpreter, Resolver
 from rnnlint.semantics.values import Place, Step
 
 E = TypeVar("E", bound=events.Event)
+EPOCHS = 2
+"""A step lies in a loop over batches, and that one in a loop over epochs."""
 Locate = Callable[[Place], Span]
 
 
@@ -53,10 +56,21 @@ class Program:
     # --- events by kind ---
 
     def of(self, kind: type[E]) -> tuple[E, ...]:
-        """All events of a kind that really happen, in order."""
+        """All events of a kind that really happen, in order.
+
+        Those of a turn of a loop that was not followed to its end are left out: what is
+        missing after them may follow.
+        """
         return tuple(
-            event for event in self.events if isinstance(event, kind) and not event.hypothetical
+            event
+            for event in self.events
+            if isinstance(event, kind) and not event.hypothetical and not self._is_cut(event)
         )
+
+    def _is_cut(self, event: events.Event, loops: int = 1) -> bool:
+        """Whether one of so many loops around an event was not followed to its turn's end."""
+        cut = self._run.cut
+        return bool(cut) and not cut.isdisjoint(event.loops[-loops:])
 
     def chosen(self, kind: type[E]) -> tuple[E, ...]:
         """Those that happen when every option has its default."""
@@ -127,8 +141,9 @@ class Program:
         return ()
 
     def is_stepped(self, optimizer: values.Thing) -> bool:
-        """Whether the optimizer's step is seen, or left to Lightning."""
-        return self._is_fit(optimizer) or bool(self.optimizer_events(optimizer, "step"))
+        """Whether the optimizer's step is seen, with all that follows, or left to Lightning."""
+        steps = self.optimizer_events(optimizer, "step")
+        return self._is_fit(optimizer) or any(not self._is_cut(step, EPOCHS) for step in steps)
 
     def _is_fit(self, optimizer: values.Value) -> bool:
         """Whether a Lightning trainer steps the optimizer of a LightningModule.
@@ -285,9 +300,9 @@ class Program:
             number: the execution of the loop.
         """
         carried = tensors.graph_of(call.state) if call.state is not None else frozenset()
-        for place, arguments in call.under[self._run.loop_depths.get(number, 0) :]:
-            if any(tensors.graph_of(value) & carried for value in arguments.all()):
-                return place
+        for outer in call.under[self._run.loop_depths.get(number, 0) :]:
+            if any(tensors.graph_of(value) & carried for value in outer.arguments.all()):
+                return outer.place
         return call.place
 
     def call_path(self, event: events.Event, words: str = "the batch enters here") -> list[Step]:
@@ -319,5 +334,5 @@ def analyse(files: Mapping[str, ir.FileIR], resolve: Resolver, locate: Locate) -
         locate: turns places into spans.
     """
     run = Interpreter(files, resolve)
-    run.run()
+    run_project(run)
     return Program(run, locate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlint.semantics import (
     attributes,
@@ -15,10 +15,13 @@ from rnnlint.semantics import (
     tensors,
     values,
 )
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value, join
 
-Effect = Callable[[Interpreter, Arguments, Place], Value]
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
+
+Effect: TypeAlias = "Callable[[Interpreter, Arguments, Place], Value]"
 
 
 def _first(arguments: Arguments) -> Value:

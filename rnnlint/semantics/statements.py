@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
@@ -18,9 +18,12 @@ from rnnlint.semantics import (
     tensors,
     values,
 )
-from rnnlint.semantics.interpreter import Arguments, Frame, Interpreter
+from rnnlint.semantics.frames import Arguments, Frame
 from rnnlint.semantics.state import Changes
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value, join, truth
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 Flow = str
 """How a block ended: "" normally, or "return", "raise", "break", "continue"."""

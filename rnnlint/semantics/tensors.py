@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from rnnlint.semantics import events, values
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 STATE_PARTS = ("hidden", "cell", "state")
 
@@ -354,7 +357,7 @@ def call_method(
     return derived(tensor)
 
 
-Method = Callable[[Interpreter, Tensor, Arguments, Place], Value]
+Method: TypeAlias = "Callable[[Interpreter, Tensor, Arguments, Place], Value]"
 
 
 def _keep(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:

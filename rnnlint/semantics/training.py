@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rnnlint.semantics import calls, events, modules, tensors, values
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.interpreter import Arguments, Interpreter
+from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
 
 
 def leads_to_parameters(value: Value) -> bool:
@@ -37,10 +41,7 @@ def build_optimizer(
 
 def _enclosing(run: Interpreter) -> str:
     """The name of the project's function that runs now, if any."""
-    for key, count in reversed(list(run.active.items())):
-        if count and key in run.functions:
-            return run.functions[key].name
-    return ""
+    return run.calls[-1].function.name if run.calls else ""
 
 
 def _optimizer(

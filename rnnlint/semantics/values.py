@@ -346,6 +346,11 @@ class Function(Value):
     def name(self) -> str:
         return self.node.name if isinstance(self.node, ir.FunctionDef) else "<lambda>"
 
+    @property
+    def mentions(self) -> tuple[str, ...]:
+        """The names and attributes that stand in its body."""
+        return self.node.mentions if isinstance(self.node, ir.FunctionDef) else ()
+
 
 _NO_GRADIENT_DECORATORS = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"}
 
@@ -575,7 +580,8 @@ def join(values: list[Value]) -> Value:
         return only
     if len(known) > MAX_MEMBERS:
         # Each object is one that the program really builds; the first ones will do.
-        known = [member for member in known if isinstance(member, Object)][:MAX_MEMBERS]
+        objects: list[Value] = [member for member in known if isinstance(member, Object)]
+        known = objects[:MAX_MEMBERS]
         if len(known) < 2:
             return known[0] if known else UNKNOWN
     return Union(tuple(known))

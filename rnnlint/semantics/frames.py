@@ -1,0 +1,79 @@
+"""What one call of a function has: where it stands, what it was given and its names."""
+
+from __future__ import annotations
+
+from rnnlint.semantics import values
+from rnnlint.semantics.state import Store
+from rnnlint.semantics.values import Place, Value
+
+
+class Arguments:
+    """The arguments of one call; `open` when unknown ones may follow."""
+
+    __slots__ = ("keywords", "open", "positional")
+
+    def __init__(
+        self,
+        positional: list[Value] | None = None,
+        keywords: dict[str, Value] | None = None,
+        open_ended: bool = False,
+    ) -> None:
+        self.positional = positional or []
+        self.keywords = keywords or {}
+        self.open = open_ended
+
+    def get(self, position: int | None, *names: str) -> Value | None:
+        """The argument at `position` or by one of `names`, None when absent."""
+        for name in names:
+            if name in self.keywords:
+                return self.keywords[name]
+        if position is not None and position < len(self.positional):
+            return self.positional[position]
+        return None
+
+    def all(self) -> list[Value]:
+        return [*self.positional, *self.keywords.values()]
+
+    def bind(self, parameters: tuple[str, ...]) -> dict[str, Value]:
+        """The arguments by parameter name."""
+        bound = dict(zip(parameters, self.positional, strict=False))
+        bound.update(self.keywords)
+        return bound
+
+
+class Frame:
+    """One activation of a function, a class body or a module body."""
+
+    __slots__ = (
+        "by_length", "closure", "context_values", "function", "global_names", "module", "receiver",
+        "returns", "scope", "yields",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scope: Store,
+        module: values.ModuleScope,
+        closure: tuple[Store, ...] = (),
+        function: values.Function | None = None,
+    ) -> None:
+        self.scope = scope
+        self.module = module
+        self.closure = closure
+        self.function = function
+        self.returns: list[Value] = []
+        self.yields: list[Value] = []
+        self.global_names: set[str] = set()
+        self.receiver: Value | None = None
+        self.by_length = False
+        """Whether a test on a sequence's length decided what is returned."""
+
+
+class Call:
+    """One call of a function of the project that is under way."""
+
+    __slots__ = ("arguments", "function", "place")
+
+    def __init__(self, function: values.Function, place: Place, arguments: Arguments) -> None:
+        self.function = function
+        self.place = place
+        self.arguments = arguments

@@ -1,0 +1,127 @@
+"""What the calls of a function have given so far, so that none is run too often.
+
+Programs call one function from many places, and most of these calls show nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnlint.semantics import events, tensors, values
+from rnnlint.semantics.frames import Arguments
+from rnnlint.semantics.values import UNKNOWN, Value
+
+MAX_REPETITIONS = 4
+"""How often a function is run on one object within one entry point; then it returns what
+it returned before."""
+MAX_TRAINING_REPETITIONS = 24
+"""The same for functions that step, clip, schedule or initialise."""
+MAX_STEPS = 4_000
+"""What one function may take within one entry point, all its calls together."""
+MAX_TRAINING_STEPS = 10_000
+"""The same for functions that step, clip, schedule or initialise."""
+MIN_RUNS = 2
+"""How often it is run there whatever it takes."""
+
+
+class History:
+    """What a function did on one object, within one entry point."""
+
+    __slots__ = ("count", "receiver", "result", "trains")
+
+    def __init__(self, receiver: Value | None) -> None:
+        self.receiver = receiver
+        """Kept alive, because the histories know it by its identity."""
+        self.count = 0
+        self.trains = False
+        """Whether it does more than compute: steps, clips, initialises, ..."""
+        self.result: Value = UNKNOWN
+
+
+class _Account:
+    """What all calls of one function took."""
+
+    __slots__ = ("runs", "steps", "trains")
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.steps = 0
+        self.trains = False
+
+    def is_spent(self) -> bool:
+        """Whether the function has had its share."""
+        limit = MAX_TRAINING_STEPS if self.trains else MAX_STEPS
+        return self.runs >= MIN_RUNS and self.steps > limit
+
+
+class Histories:
+    """What each function of the project has given and taken."""
+
+    def __init__(self) -> None:
+        self._histories: dict[tuple[int, int, bool, bool], History] = {}
+        self._accounts: dict[tuple[int, bool], _Account] = {}
+        self._barren: dict[int, int] = {}
+        """Steps of each function's calls in which nothing happened, over the whole run."""
+
+    def begin(self) -> None:
+        """Forget what belongs to one entry point; the next one begins."""
+        self._histories.clear()
+        self._accounts.clear()
+
+    def of(
+        self,
+        function: values.Function,
+        receiver: Value | None,
+        arguments: Arguments,
+        gradients: bool,
+    ) -> History:
+        """The history that a call continues; padded and other batches are told apart."""
+        padded = False
+        for value in arguments.positional:
+            if isinstance(value, values.Tensor) and value.padding is not None:
+                padded = True
+        key = (id(function.node), id(receiver), gradients, padded)
+        history = self._histories.get(key)
+        if history is None:
+            history = self._histories[key] = History(receiver)
+        return history
+
+    def remembered(
+        self, function: values.Function, history: History, arguments: Arguments, gradients: bool
+    ) -> Value | None:
+        """What a call returns without being run once more; None when it has to be run."""
+        if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
+            for call in tensors.graph_of(history.result):
+                call.remembered = True
+            return values.fresh_copy(history.result)
+        key = id(function.node)
+        account = self._accounts.get((key, gradients))
+        spent = account is not None and account.is_spent()
+        if spent or self._barren.get(key, 0) > MAX_STEPS:
+            # What went in may come out.
+            return history.result if history.count else tensors.mixed(arguments.all())
+        return None
+
+    def note(
+        self,
+        function: values.Function,
+        history: History,
+        gradients: bool,
+        steps: int,
+        happened: Sequence[events.Event],
+    ) -> None:
+        """Take down what one run of a function took, and what happened in it."""
+        key = id(function.node)
+        account = self._accounts.get((key, gradients))
+        if account is None:
+            account = self._accounts[key, gradients] = _Account()
+        account.runs += 1
+        account.steps += steps
+        self._barren[key] = NEVER if happened else self._barren.get(key, 0) + steps
+        if not history.trains:
+            history.trains = any(not isinstance(event, _COMPUTATIONS) for event in happened)
+        account.trains = account.trains or history.trains
+
+
+NEVER = -10**12
+_COMPUTATIONS = (events.LayerCall, events.Reading, events.Packing)
