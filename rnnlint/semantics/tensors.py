@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -43,17 +43,25 @@ def tensors_in(value: Value, depth: int = 3) -> list[Tensor]:
     """All tensors inside a value."""
     if isinstance(value, Tensor):
         return [value]
-    inner: tuple[Any, ...] = ()
-    if depth:
-        if isinstance(value, values.Tuple):
-            inner = value.items
-        elif isinstance(value, values.Union):
-            inner = value.members
-        elif isinstance(value, values.ListObject):
-            inner = value.fields["items"] or (value.fields["element"],)
-        elif isinstance(value, values.DictObject):
-            inner = (*value.fields["entries"].values(), value.fields["rest"])
-    return [t for item in inner if isinstance(item, Value) for t in tensors_in(item, depth - 1)]
+    inside = _INSIDE.get(type(value))
+    if inside is None or not depth:
+        return []
+    found: list[Tensor] = []
+    for item in inside(value):
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif type(item) in _INSIDE:
+            found += tensors_in(item, depth - 1)
+    return found
+
+
+_INSIDE: dict[type, Callable[[Any], Sequence[Any]]] = {
+    values.Tuple: lambda value: value.items,
+    values.Union: lambda value: value.members,
+    values.ListObject: lambda value: value.fields["items"] or (value.fields["element"],),
+    values.DictObject: lambda value: (*value.fields["entries"].values(), value.fields["rest"]),
+}
+"""What else may hold tensors, and how to look inside."""
 
 
 def mixed(given: list[Value]) -> Value:
