@@ -6,9 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, calls, iteration, library, operations, statements, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    iteration,
+    library,
+    operations,
+    statements,
+    subscripts,
+    values,
+)
 from rnnlint.semantics.frames import Arguments, Frame
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
+from rnnlint.semantics.values import UNKNOWN, Value, join, truth
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -23,10 +32,6 @@ def evaluate(run: Interpreter, node: ir.Expr, frame: Frame) -> Value:
     if type(node) is ir.Name:  # every second expression is one
         return lookup(frame, node.id)
     return _EVALUATORS[type(node)](run, node, frame)
-
-
-def _place(frame: Frame, node: ir.Node) -> Place:
-    return Place(frame.module.path, node.start, node.end)
 
 
 def _const(run: Interpreter, node: ir.Const, frame: Frame) -> Value:
@@ -58,11 +63,11 @@ def lookup(frame: Frame, name: str) -> Value:
 
 def _attribute(run: Interpreter, node: ir.Attribute, frame: Frame) -> Value:
     owner = evaluate(run, node.value, frame)
-    return attributes.get_attribute(run, owner, node.attr, _place(frame, node))
+    return attributes.get_attribute(run, owner, node.attr, frame.place(node))
 
 
 def _call(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
-    place = _place(frame, node)
+    place = frame.place(node)
     function = node.func
     if isinstance(function, ir.Name) and function.id == "super":
         return _super(run, node, frame)
@@ -155,7 +160,7 @@ def _drop_open_star(arguments: Arguments) -> None:
 def _subscript(run: Interpreter, node: ir.Subscript, frame: Frame) -> Value:
     owner = evaluate(run, node.value, frame)
     index = tuple(evaluate(run, part, frame) for part in node.index)
-    return operations.get_item(run, owner, index, node, _place(frame, node))
+    return subscripts.get_item(run, owner, index, node, frame.place(node))
 
 
 def _slice(run: Interpreter, node: ir.Slice, frame: Frame) -> Value:
@@ -231,7 +236,7 @@ def _unary(run: Interpreter, node: ir.Unary, frame: Frame) -> Value:
 def _binary(run: Interpreter, node: ir.Binary, frame: Frame) -> Value:
     left = evaluate(run, node.left, frame)
     right = evaluate(run, node.right, frame)
-    return operations.binary(run, node.op, left, right, _place(frame, node))
+    return operations.binary(run, node.op, left, right, frame.place(node))
 
 
 def _bool_op(run: Interpreter, node: ir.BoolOp, frame: Frame) -> Value:
@@ -275,7 +280,7 @@ def _if_exp(run: Interpreter, node: ir.IfExp, frame: Frame) -> Value:
     arms = (node.body, node.orelse)
     if isinstance(test, values.Const) and not test.value:
         arms = (node.orelse, node.body)
-    place = _place(frame, node)
+    place = frame.place(node)
     results = []
     optional = isinstance(test, values.Const)
     for number, arm in enumerate(arms):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from rnnlint.lowering import ir
 from rnnlint.semantics import values
 from rnnlint.semantics.state import Store
 from rnnlint.semantics.values import Place, Value
+
+Flow = str
+"""How a block ended: "" normally, or "return", "raise", "break", "continue"."""
 
 
 class Arguments:
@@ -66,6 +70,10 @@ class Frame:
         self.receiver: Value | None = None
         self.by_length = False
         """Whether a test on a sequence's length decided what is returned."""
+
+    def place(self, node: ir.Node) -> Place:
+        """Where a node of the running code stands."""
+        return Place(self.module.path, node.start, node.end)
 
 
 class Call:

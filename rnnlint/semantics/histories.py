@@ -123,5 +123,5 @@ class Histories:
         account.trains = account.trains or history.trains
 
 
-NEVER = -10**12
+NEVER = -(10**12)
 _COMPUTATIONS = (events.LayerCall, events.Reading, events.Packing)

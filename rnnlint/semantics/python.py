@@ -12,6 +12,7 @@ from rnnlint.semantics import (
     library,
     modules,
     operations,
+    subscripts,
     tensors,
     values,
 )
@@ -571,7 +572,7 @@ def call_dict_method(
 
 def _dict_get(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
     key = _first(arguments)
-    found = operations.dict_item(owner, key)
+    found = subscripts.dict_item(owner, key)
     absent = isinstance(found, values.Unknown) and isinstance(key, values.Const)
     if absent and owner.fields["rest"] is None and len(arguments.positional) > 1:
         return arguments.positional[1]

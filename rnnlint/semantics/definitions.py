@@ -1,0 +1,128 @@
+"""Functions, classes and imports: statements that give names to code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rnnlint.lowering import ir
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    expressions,
+    statements,
+    values,
+)
+from rnnlint.semantics.frames import Arguments, Flow, Frame
+from rnnlint.semantics.values import UNKNOWN, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
+
+
+def define_function(run: Interpreter, node: ir.FunctionDef, frame: Frame) -> Flow:
+    decorators = tuple(expressions.evaluate(run, mark, frame) for mark in node.decorators)
+    defaults = {
+        parameter.name: expressions.evaluate(run, parameter.default, frame)
+        for parameter in node.params
+        if parameter.default is not None
+    }
+    owner = frame.scope.get("<class>")
+    closure = frame.closure
+    if frame.scope is not frame.module.fields and owner is None:
+        closure = (frame.scope, *frame.closure)
+    function = values.Function(
+        node,
+        frame.module,
+        closure,
+        defaults,
+        owner if isinstance(owner, values.Class) else None,
+        _kind(node, decorators),
+        decorators,
+    )
+    run.functions[id(node)] = function
+    statements.bind_name(run, node.name, function, frame)
+    return ""
+
+
+def _kind(node: ir.FunctionDef, decorators: tuple[Value, ...]) -> str:
+    for mark, expression in zip(decorators, node.decorators, strict=True):
+        name = mark.name if isinstance(mark, values.External) else ""
+        if name == "builtins.staticmethod":
+            return "static"
+        if name == "builtins.classmethod":
+            return "class"
+        if name in ("builtins.property", "functools.cached_property"):
+            return "property"
+        if isinstance(expression, ir.Attribute) and expression.attr in ("setter", "deleter"):
+            return "setter"
+    return ""
+
+
+def define_class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
+    bases = tuple(
+        expressions.evaluate(run, base.value, frame)
+        for base in node.bases
+        if base.keyword is None and base.value is not None
+    )
+    cls = values.Class(node, frame.module, bases, frame.place(node))
+    cls.decorators = tuple(expressions.evaluate(run, mark, frame) for mark in node.decorators)
+    run.classes[id(node)] = cls
+    closure = frame.closure
+    if frame.scope is not frame.module.fields:
+        closure = (frame.scope, *frame.closure)
+    cls.fields["<class>"] = cls
+    body = Frame(cls.fields, frame.module, closure)
+    statements.execute_block(run, node.body, body)
+    statements.bind_name(run, node.name, cls, frame)
+    for mark in cls.decorators:
+        if isinstance(mark, (values.Function, values.Bound)):  # it may enter a register
+            calls.call(run, mark, Arguments([cls]), cls.place or frame.place(node))
+    return ""
+
+
+def execute_import(run: Interpreter, node: ir.Import, frame: Frame) -> Flow:
+    for alias in node.names:
+        first = alias.name.split(".")[0]
+        if alias.asname is not None:
+            value = import_module(run, frame.module.path, alias.name, 0)
+            statements.bind_name(run, alias.asname, value, frame)
+        else:
+            import_module(run, frame.module.path, alias.name, 0)
+            statements.bind_name(run, first, import_module(run, frame.module.path, first, 0), frame)
+    return ""
+
+
+def import_module(run: Interpreter, importer: str, module: str, level: int) -> Value:
+    """The module that an import names: the project's, or a library's."""
+    path = run.resolve(importer, module, level)
+    if path is None:
+        return values.External(module) if level == 0 and module else UNKNOWN
+    if path.endswith("/"):
+        return values.Folder(path)
+    return run.module(path)
+
+
+def execute_import_from(run: Interpreter, node: ir.ImportFrom, frame: Frame) -> Flow:
+    module = import_module(run, frame.module.path, node.module, node.level)
+    place = frame.place(node)
+    for alias in node.names:
+        if alias.name == "*":
+            _import_star(run, module, frame)
+            continue
+        value = attributes.get_attribute(run, module, alias.name, place)
+        if isinstance(value, values.Unknown) and isinstance(module, values.ModuleScope):
+            sub = run.resolve(module.path, alias.name, 1)
+            if sub is not None:
+                value = values.Folder(sub) if sub.endswith("/") else run.module(sub)
+        statements.bind_name(run, alias.asname or alias.name, value, frame)
+    return ""
+
+
+def _import_star(run: Interpreter, module: Value, frame: Frame) -> None:
+    if isinstance(module, values.ModuleScope):
+        for name, value in list(module.fields.items()):
+            if isinstance(name, str) and not name.startswith("_") and isinstance(value, Value):
+                statements.bind_name(run, name, value, frame)
+    elif isinstance(module, values.External):
+        stars = frame.module.fields.setdefault("<stars>", [])
+        stars.append(module.name)
