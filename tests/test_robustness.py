@@ -422,7 +422,7 @@ def train(dataset):
 """
 
 
-@pytest.mark.parametrize("steps", range(20, 600, 3))
+@pytest.mark.parametrize("steps", range(20, 600, 13))
 def test_a_program_that_is_cut_short_is_not_blamed(
     steps: int, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.semantics import library, modules, tensors, values
+from rnnlint.semantics import bases, joins, library, modules, parameters, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
@@ -42,7 +42,7 @@ def get_attribute(run: Interpreter, owner: Value, name: str, place: Place) -> Va
     """The value of `owner.name`; UNKNOWN when that was not seen."""
     if isinstance(owner, values.Union):
         found = [get_attribute(run, member, name, place) for member in owner.members]
-        return values.join_results(found)
+        return joins.join_results(found)
     reader = _READERS.get(type(owner))
     if reader is not None:
         return reader(run, owner, name, place)
@@ -104,7 +104,7 @@ def _instance(run: Interpreter, owner: values.Instance, name: str, place: Place)
     found = find_in_class(owner.cls, name)
     if found is not None:
         return _bind(run, found, owner, owner.cls, place)
-    return library.attribute_of_base(run, owner, name, place)
+    return bases.attribute_of_base(run, owner, name, place)
 
 
 def _bind(
@@ -130,7 +130,7 @@ def _class(run: Interpreter, owner: values.Class, name: str, place: Place) -> Va
         member.fields.update({"value": found, "name": values.Const(name)})
         return member
     if found is None:
-        return library.attribute_of_class(run, owner, name, place)
+        return bases.attribute_of_class(run, owner, name, place)
     if isinstance(found, values.Function) and found.kind == "class":
         return values.Bound(found, owner)
     return found
@@ -149,7 +149,7 @@ def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Va
         if found is not None:
             return _bind(run, found, receiver, cls, place)
     if isinstance(receiver, values.Instance):
-        return library.attribute_of_base(run, receiver, name, place)
+        return bases.attribute_of_base(run, receiver, name, place)
     return UNKNOWN
 
 
@@ -174,7 +174,7 @@ def _tensor(run: Interpreter, owner: values.Tensor, name: str, place: Place) -> 
 
 def _parameter(run: Interpreter, owner: values.Parameter, name: str, place: Place) -> Value:
 
-    return modules.parameter_attribute(owner, name, place)
+    return parameters.parameter_attribute(owner, name, place)
 
 
 def _thing(run: Interpreter, owner: values.Thing, name: str, place: Place) -> Value:
@@ -233,4 +233,4 @@ def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place
         elif isinstance(member, values.Parameter) and name == "requires_grad":
             modules.freeze(run, member.layer, values.truth(value) is False)
         elif isinstance(member, values.Parameter) and name == "data":
-            modules.initialise(run, member, "assign", None, place)
+            parameters.initialise(run, member, "assign", None, place)

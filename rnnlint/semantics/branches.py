@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
     expressions,
-    library,
+    joins,
     operations,
     statements,
+    types,
     values,
 )
 from rnnlint.semantics.frames import Flow, Frame
+from rnnlint.semantics.joins import join
 from rnnlint.semantics.state import Changes
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join, truth
+from rnnlint.semantics.values import UNKNOWN, Place, Value, truth
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
-def execute_if(run: Interpreter, node: ir.If, frame: Frame) -> Flow | None:
-    """Run an `if`; None when the block goes on behind it."""
+def _if(run: Interpreter, node: ir.If, frame: Frame) -> Flow:
     if _is_main_test(node.test) and frame.scope is frame.module.fields:
         run.mains.append((node.body, frame))
-        return None
+        return ""
     test = expressions.evaluate(run, node.test, frame)
     place = frame.place(node.test)
     decided = truth(test)
@@ -33,8 +34,7 @@ def execute_if(run: Interpreter, node: ir.If, frame: Frame) -> Flow | None:
         taken = node.body if decided else node.orelse
         for other in _arms_behind(node) if decided else [node.body]:
             explore(run, other, frame)
-        flow = statements.execute_block(run, taken, frame)
-        return flow or None
+        return run.execute(taken, frame)
     default = bool(test.value) if isinstance(test, values.Const) else None
     arms = [
         _arm(run, node.body, frame, place, 0, default is False, node.test, holds=True),
@@ -46,7 +46,7 @@ def execute_if(run: Interpreter, node: ir.If, frame: Frame) -> Flow | None:
     by_length = isinstance(test, values.LengthTest)
     flow = _branch(run, arms, frame, by_length)
     frame.by_length = frame.by_length or (by_length and len(frame.returns) > returned)
-    return flow or None
+    return flow
 
 
 def _arms_behind(node: ir.If) -> list[tuple[ir.Stmt, ...]]:
@@ -81,7 +81,7 @@ def _arm(
         with run.condition(place, arm, unlikely):
             if test is not None:
                 _narrow(run, test, holds, frame)
-            return statements.execute_block(run, block, frame)
+            return run.execute(block, frame)
 
     return execute
 
@@ -120,7 +120,7 @@ def _may_hold(run: Interpreter, test: ir.Expr, member: Value, frame: Frame) -> b
     """Whether a test holds for one alternative of its subject; None when open."""
     if isinstance(test, ir.Call):
         kind = expressions.evaluate(run, test.args[1].value, frame)
-        return library.is_instance(run, member, kind)
+        return types.is_instance(run, member, kind)
     if isinstance(test, ir.Compare):
         other = expressions.evaluate(run, test.comparators[0], frame)
         return truth(operations.compare(test.ops[0], member, other))
@@ -135,7 +135,7 @@ def explore(run: Interpreter, block: tuple[ir.Stmt, ...], frame: Frame) -> None:
 
     def execute() -> Flow:
         with run.hypothetical():
-            return statements.execute_block(run, block, frame)
+            return run.execute(block, frame)
 
     run.state.record(execute)
     del frame.returns[returns:], frame.yields[yields:]
@@ -172,14 +172,14 @@ def _pad_all(run: Interpreter, branches: list[Changes]) -> None:
         for store, key, written in changes.writes.values():
             joined = store.get(key)
             if isinstance(written, values.Tensor) and isinstance(joined, Value):
-                run.state.set(store, key, values.join_rows([written, joined]))
+                run.state.set(store, key, joins.join_rows([written, joined]))
 
 
-def execute_try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
+def _try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
     place = frame.place(node)
 
     def body() -> Flow:
-        return statements.execute_block(run, (*node.body, *node.orelse), frame)
+        return run.execute((*node.body, *node.orelse), frame)
 
     arms: list[Callable[[], Flow]] = [body]
     for index, handler in enumerate(node.handlers):
@@ -189,12 +189,12 @@ def execute_try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
     )
     flow = body() if imports or len(arms) == 1 else _branch(run, arms, frame)
     if node.final:
-        ended = statements.execute_block(run, node.final, frame)
+        ended = run.execute(node.final, frame)
         flow = ended or flow
     return flow
 
 
-def execute_match(run: Interpreter, node: ir.Match, frame: Frame) -> Flow:
+def _match(run: Interpreter, node: ir.Match, frame: Frame) -> Flow:
     subject = expressions.evaluate(run, node.subject, frame)
     arms: list[Callable[[], Flow]] = []
     place = frame.place(node)
@@ -211,3 +211,10 @@ def execute_match(run: Interpreter, node: ir.Match, frame: Frame) -> Flow:
     if not exhaustive:
         arms.append(lambda: "")
     return _branch(run, arms, frame)
+
+
+EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {
+    ir.If: _if,
+    ir.Try: _try,
+    ir.Match: _match,
+}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlint.semantics import (
     attributes,
+    bases,
     events,
     frameworks,
+    joins,
     library,
     modules,
     tensors,
@@ -34,7 +36,7 @@ def call_method(
         for number, member in enumerate(receiver.members[:MAX_ALTERNATIVES]):
             with run.condition(place, -1 - number):
                 results.append(call_method(run, member, name, arguments, place))
-        return values.join_results(results)
+        return joins.join_results(results)
     callee = attributes.get_attribute(run, receiver, name, place)
     misread = name == "backward" and isinstance(receiver, _NO_LOSSES)
     if misread or isinstance(callee, values.Unknown):
@@ -95,7 +97,7 @@ def _union(run: Interpreter, callee: values.Union, arguments: Arguments, place: 
     for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
         with run.condition(place, -1 - number):
             results.append(call(run, member, arguments, place))
-    return values.join_results(results)
+    return joins.join_results(results)
 
 
 def call_instance(
@@ -110,7 +112,7 @@ def call_instance(
     replaced = instance.fields.get("forward")
     if isinstance(replaced, Value):
         return call(run, replaced, arguments, place)
-    return library.call_base(run, instance, arguments, place)
+    return bases.call_base(run, instance, arguments, place)
 
 
 def opaque(run: Interpreter, callee: str, arguments: Arguments, place: Place) -> Value:

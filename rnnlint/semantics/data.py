@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import calls, events, iteration, modules, operations, tensors, values
+from rnnlint.semantics import (
+    calls,
+    iteration,
+    modules,
+    operations,
+    tensors,
+    values,
+)
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.frames import Arguments
+from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
@@ -146,131 +152,6 @@ def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
 def _where(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
     return Tensor(calls=graph)
-
-
-# --- padding ---------------------------------------------------------------
-
-
-def _pad_sequence(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    given = arguments.bind(entry.parameters)
-    batch_first = given.get("batch_first", values.FALSE)
-    side = given.get("padding_side", values.Const("right"))
-    axis = None
-    if isinstance(batch_first, values.Const):
-        axis = 0 if batch_first.value else 1
-    step = Step(place, "pads every batch to its longest sequence")
-    sequences = given.get("sequences", UNKNOWN)
-    order, order_steps = iteration.order_of(sequences)
-    shown = "True" if axis == 0 else "False"
-    return Tensor(
-        padding=Padding(str(side.value) if isinstance(side, values.Const) else "", (step,)),
-        batch_axis=axis,
-        batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
-        calls=tensors.graph_of(sequences),
-        order=order,
-        order_steps=order_steps,
-        root=place,
-    )
-
-
-def _pad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    """`F.pad(x, (0, longest - len(x)))`, `np.pad`."""
-    given = arguments.bind(entry.parameters)
-    amounts: list[Value] = []
-    _flatten(run, given.get("pad", given.get("pad_width", UNKNOWN)), amounts)
-    content = given.get("input", UNKNOWN)
-    for position, amount in enumerate(amounts):
-        if isinstance(amount, values.Shortfall):
-            side = "right" if position % 2 else "left"
-            return operations.padded(content, values.Filler(place), side)
-    return tensors.kept(content) if isinstance(content, Tensor) else tensors.mixed([content])
-
-
-def _flatten(run: Interpreter, value: Value, into: list[Value]) -> None:
-    items = iteration.known_items(run, value)
-    if items is None:
-        into.append(value)
-        return
-    for item in items:
-        _flatten(run, item, into)
-
-
-def keras_pad(run: Interpreter, arguments: Arguments, place: Place) -> Tensor:
-    """Keras's pad_sequences, which pads on the left unless told otherwise."""
-    side = arguments.get(3, "padding")
-    text = side.value if isinstance(side, values.Const) else "pre"
-    step = Step(place, "pads every sequence to a common length")
-    return Tensor(
-        padding=Padding("right" if text == "post" else "left", (step,)), batch_axis=0, root=place
-    )
-
-
-def _keras_pad(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    return keras_pad(run, arguments, place)
-
-
-# --- packing ---------------------------------------------------------------
-
-
-def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    given = arguments.bind(entry.parameters)
-    source = given.get("input", UNKNOWN)
-    lengths = given.get("lengths", UNKNOWN)
-    tensor = modules.as_tensor(source)
-    default = UNKNOWN if arguments.open else values.FALSE
-    batch_first = given.get("batch_first", default)
-    sorted_ = given.get("enforce_sorted", UNKNOWN if arguments.open else values.TRUE)
-    run.emit(
-        events.Packing(place, run.context, source, lengths, batch_first, sorted_, unpacks=False)
-    )
-    return Tensor(
-        packed=True, calls=tensor.calls, padding=None, root=tensor.root, device=tensor.device,
-        order=tensor.order,
-    )  # fmt: skip
-
-
-def _pack_list(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    given = arguments.get(0, "sequences")
-    return Tensor(packed=True, calls=tensors.graph_of(given) if given is not None else frozenset())
-
-
-def _packed(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    return Tensor(packed=True, calls=tensors.graph_of(values.Tuple(tuple(arguments.all()))))
-
-
-def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    given = arguments.bind(entry.parameters)
-    source = given.get("sequence", UNKNOWN)
-    tensor = modules.as_tensor(source)
-    batch_first = given.get("batch_first", values.FALSE)
-    axis = None
-    if isinstance(batch_first, values.Const):
-        axis = 0 if batch_first.value else 1
-    run.emit(
-        events.Packing(place, run.context, source, UNKNOWN, batch_first, UNKNOWN, unpacks=True)
-    )
-    step = Step(place, "unpacks, with zeros behind each sequence's end")
-    shown = "True" if axis == 0 else "False"
-    output = Tensor(
-        padding=Padding("right", (step,)),
-        unpacked=True,
-        batch_axis=axis,
-        batch_axis_steps=(Step(place, f"unpacks with batch_first={shown}"),),
-        calls=tensor.calls,
-        output_of=tensor.output_of,
-        part="output" if tensor.output_of is not None else "",
-        device=tensor.device,
-        device_steps=tensor.device_steps,
-        root=place,
-        rank=3,
-    )
-    return values.Tuple((output, Tensor(lengths=True, device="cpu", order=tensor.order)))
 
 
 # --- datasets and loaders --------------------------------------------------
@@ -439,176 +320,7 @@ def call_loader(
     return UNKNOWN
 
 
-# --- torchtext -------------------------------------------------------------
-
-
-def _field(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    made = values.Thing("field", entry.kind, place, arguments.bind(entry.parameters))
-    run.things.append(made)
-    return made
-
-
-def call_field(
-    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
-) -> Value:
-    if name in ("process", "pad"):
-        return _text_tensor(thing)
-    return UNKNOWN
-
-
-def _text_dataset(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    return text_dataset(run, arguments, place)
-
-
-def text_dataset(run: Interpreter, arguments: Arguments, place: Place) -> values.Thing:
-    """A dataset that knows which attribute of a batch comes from which Field."""
-    fields: dict[str, Value] = {}
-    for value in arguments.all():
-        _collect_fields(run, value, fields)
-    given = tuple(
-        value
-        for value in arguments.all()
-        if isinstance(value, values.Thing) and value.kind == "field"
-    )
-    if given:
-        fields["<fields>"] = values.Tuple(given)
-    return values.Thing("text_dataset", "Dataset", place, fields)
-
-
-def _collect_fields(run: Interpreter, value: Value, into: dict[str, Value], depth: int = 3) -> None:
-    if isinstance(value, values.DictObject) and depth:
-        for key, item in value.fields["entries"].items():
-            pair = iteration.known_items(run, item)
-            if pair and len(pair) == 2 and isinstance(pair[0], values.Const):
-                into[str(pair[0].value)] = pair[1]
-            elif isinstance(item, values.Thing) and item.kind == "field":
-                into[str(key)] = item
-        return
-    items = iteration.known_items(run, value)
-    if items is None or not depth:
-        return
-    if len(items) == 2:
-        name, field = items
-        is_field = isinstance(field, values.Thing) and field.kind == "field"
-        if is_field and isinstance(name, values.Const):
-            into[str(name.value)] = field
-            return
-    for item in items:
-        _collect_fields(run, item, into, depth - 1)
-
-
-def _iterator(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    return _text_iterator(arguments, place)
-
-
-def _text_iterator(arguments: Arguments, place: Place) -> values.Thing:
-    options = dict(arguments.keywords)
-    first = arguments.get(0, "dataset", "datasets")
-    for member in values.members(first) if first is not None else ():
-        inner = member.items[0] if isinstance(member, values.Tuple) and member.items else member
-        if isinstance(inner, values.Thing) and inner.kind == "text_dataset":
-            options.update(inner.options)
-    return values.Thing("text_iterator", "BucketIterator", place, options)
-
-
-def _iterators(
-    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
-) -> Value:
-    """`BucketIterator.splits((train, valid, test), ...)`"""
-    first = arguments.get(0, "datasets")
-    made = _text_iterator(arguments, place)
-    count = len(iteration.known_items(run, first) or ()) if first is not None else 0
-    if not count:
-        return values.ListObject(None, made)
-    return values.Tuple((made,) * count)
-
-
-def text_batch_attribute(run: Interpreter, batch: values.Thing, name: str) -> Value:
-    """`batch.text`: the padded tensor, with its lengths where the Field includes them."""
-    field = batch.options.get(name)
-    if not isinstance(field, values.Thing) or field.kind != "field":
-        field = _guessed_field(run, batch, name)
-    if field is None:
-        return UNKNOWN
-    if field.name in ("LabelField", "RawField"):
-        return Tensor()
-    if values.default_truth(field.options.get("sequential", values.TRUE)) is False:
-        return Tensor()
-    made = _text_tensor(field, batch.place)
-    device = tensors.device_kind(batch.options.get("device"))
-    steps = (Step(batch.place or Place("", 0, 0), "puts its batches on the accelerator"),)
-    if device == "gpu":
-        made = tensors.changed(made, device=device, device_steps=steps)
-    lengths = field.options.get("include_lengths", values.FALSE)
-    if values.default_truth(lengths) is not True:
-        return made
-    ordered = values.default_truth(batch.options.get("sort_within_batch", values.FALSE)) is True
-    sizes = Tensor(
-        lengths=True,
-        order="sorted" if ordered else "",
-        device=made.device,
-        device_steps=made.device_steps,
-    )
-    return values.Tuple((made, sizes))
-
-
-_LABELS = frozenset("label labels target y stars rating".split())
-
-
-def _guessed_field(run: Interpreter, batch: values.Thing, name: str) -> values.Thing | None:
-    """The Field behind an attribute when the dataset's fields were not seen.
-
-    All sequence Fields that the dataset was given, or else those of the file that makes
-    the batches, or else all of the project, have to agree in what matters.
-    """
-    if name in _LABELS or name.startswith("__") or name in ("dataset", "fields", "batch_size"):
-        return None
-    given = batch.options.get("<fields>")
-    known = list(given.items) if isinstance(given, values.Tuple) else []
-    here = [
-        thing
-        for thing in run.things
-        if thing.kind == "field" and thing.place and batch.place
-        if thing.place.path == batch.place.path
-    ]
-    fields = [
-        thing
-        for thing in known or here or run.things
-        if isinstance(thing, values.Thing)
-        and thing.kind == "field"
-        and thing.name not in ("LabelField", "RawField")
-        and values.default_truth(thing.options.get("sequential", values.TRUE)) is not False
-    ]
-    agreed = {
-        (
-            values.default_truth(field.options.get("include_lengths", values.FALSE)),
-            values.default_truth(field.options.get("batch_first", values.FALSE)),
-        )
-        for field in fields
-    }
-    return fields[0] if len(agreed) == 1 else None
-
-
-def _text_tensor(field: values.Thing, iterator: Place | None = None) -> Tensor:
-    place = field.place or Place("", 0, 0)
-    batch_first = values.default_truth(field.options.get("batch_first", values.FALSE))
-    left = values.default_truth(field.options.get("pad_first", values.FALSE)) is True
-    steps = [Step(place, "this Field pads every batch")]
-    if iterator is not None:
-        steps.append(Step(iterator, "this iterator yields the padded batches"))
-    return Tensor(
-        padding=Padding("left" if left else "right", tuple(steps)),
-        batch_axis=0 if batch_first else 1,
-        batch_axis_steps=(Step(place, f"has batch_first={bool(batch_first)}"),),
-        root=place,
-    )
-
-
-EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+EFFECTS: dict[str, Effect] = {
     "fresh": _fresh,
     "tensor": _tensor,
     "device_tensor": _tensor,
@@ -616,20 +328,13 @@ EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]]
     "cat_arguments": _cat_arguments,
     "stack": _stack,
     "where": _where,
-    "pad_sequence": _pad_sequence,
-    "pad": _pad,
-    "keras_pad": _keras_pad,
-    "pack": _pack,
-    "pack_list": _pack_list,
-    "packed": _packed,
-    "unpack": _unpack,
     "loader": _loader,
     "tensor_dataset": _tensor_dataset,
     "random_split": _random_split,
     "train_test_split": _train_test_split,
     "concat_dataset": _concat_dataset,
-    "field": _field,
-    "text_dataset": _text_dataset,
-    "iterator": _iterator,
-    "iterators": _iterators,
+}
+
+METHODS: dict[str, Method] = {
+    "loader": call_loader,
 }

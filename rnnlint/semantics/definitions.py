@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
-def define_function(run: Interpreter, node: ir.FunctionDef, frame: Frame) -> Flow:
+def _function(run: Interpreter, node: ir.FunctionDef, frame: Frame) -> Flow:
     decorators = tuple(expressions.evaluate(run, mark, frame) for mark in node.decorators)
     defaults = {
         parameter.name: expressions.evaluate(run, parameter.default, frame)
@@ -58,7 +59,7 @@ def _kind(node: ir.FunctionDef, decorators: tuple[Value, ...]) -> str:
     return ""
 
 
-def define_class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
+def _class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
     bases = tuple(
         expressions.evaluate(run, base.value, frame)
         for base in node.bases
@@ -72,7 +73,7 @@ def define_class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
         closure = (frame.scope, *frame.closure)
     cls.fields["<class>"] = cls
     body = Frame(cls.fields, frame.module, closure)
-    statements.execute_block(run, node.body, body)
+    run.execute(node.body, body)
     statements.bind_name(run, node.name, cls, frame)
     for mark in cls.decorators:
         if isinstance(mark, (values.Function, values.Bound)):  # it may enter a register
@@ -80,7 +81,7 @@ def define_class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
     return ""
 
 
-def execute_import(run: Interpreter, node: ir.Import, frame: Frame) -> Flow:
+def _import(run: Interpreter, node: ir.Import, frame: Frame) -> Flow:
     for alias in node.names:
         first = alias.name.split(".")[0]
         if alias.asname is not None:
@@ -102,7 +103,7 @@ def import_module(run: Interpreter, importer: str, module: str, level: int) -> V
     return run.module(path)
 
 
-def execute_import_from(run: Interpreter, node: ir.ImportFrom, frame: Frame) -> Flow:
+def _import_from(run: Interpreter, node: ir.ImportFrom, frame: Frame) -> Flow:
     module = import_module(run, frame.module.path, node.module, node.level)
     place = frame.place(node)
     for alias in node.names:
@@ -126,3 +127,11 @@ def _import_star(run: Interpreter, module: Value, frame: Frame) -> None:
     elif isinstance(module, values.External):
         stars = frame.module.fields.setdefault("<stars>", [])
         stars.append(module.name)
+
+
+EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {
+    ir.FunctionDef: _function,
+    ir.ClassDef: _class,
+    ir.Import: _import,
+    ir.ImportFrom: _import_from,
+}

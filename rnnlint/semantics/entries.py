@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, frameworks, statements, values
+from rnnlint.semantics import attributes, frameworks, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.interpreter import Interpreter
 from rnnlint.semantics.values import UNKNOWN, Place, Value
@@ -28,7 +28,7 @@ def run_project(run: Interpreter) -> None:
 def _run_mains(run: Interpreter) -> None:
     while run.mains:
         body, frame = run.mains.pop(0)
-        run.enter(partial(statements.execute_block, run, body, frame))
+        run.enter(partial(run.execute, body, frame))
 
 
 def _run_uncalled(run: Interpreter) -> None:

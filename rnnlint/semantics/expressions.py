@@ -10,6 +10,7 @@ from rnnlint.semantics import (
     attributes,
     calls,
     iteration,
+    joins,
     library,
     operations,
     statements,
@@ -17,7 +18,8 @@ from rnnlint.semantics import (
     values,
 )
 from rnnlint.semantics.frames import Arguments, Frame
-from rnnlint.semantics.values import UNKNOWN, Value, join, truth
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import UNKNOWN, Value, truth
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -287,7 +289,7 @@ def _if_exp(run: Interpreter, node: ir.IfExp, frame: Frame) -> Value:
         with run.condition(place, number, unlikely=optional and number == 1):
             results.append(evaluate(run, arm, frame))
     if isinstance(test, values.LengthTest):
-        return values.join_rows(results)
+        return joins.join_rows(results)
     return join(results)
 
 

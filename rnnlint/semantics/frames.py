@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
 from rnnlint.lowering import ir
 from rnnlint.semantics import values
 from rnnlint.semantics.state import Store
-from rnnlint.semantics.values import Place, Value
+from rnnlint.semantics.values import UNKNOWN, Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.catalogue import Entry
+    from rnnlint.semantics.interpreter import Interpreter
 
 Flow = str
 """How a block ended: "" normally, or "return", "raise", "break", "continue"."""
@@ -34,6 +41,11 @@ class Arguments:
         if position is not None and position < len(self.positional):
             return self.positional[position]
         return None
+
+    @property
+    def first(self) -> Value:
+        """The first positional argument; UNKNOWN when there is none."""
+        return self.positional[0] if self.positional else UNKNOWN
 
     def all(self) -> list[Value]:
         return [*self.positional, *self.keywords.values()]
@@ -85,3 +97,9 @@ class Call:
         self.function = function
         self.place = place
         self.arguments = arguments
+
+
+Effect: TypeAlias = "Callable[[Interpreter, Entry, str, Arguments, Place], Value]"
+"""What a call of a library's name does: (run, its entry, its name, arguments, place)."""
+Method: TypeAlias = "Callable[[Interpreter, values.Thing, str, Arguments, Place], Value]"
+"""What a method of a library's object does: (run, the object, its name, arguments, place)."""

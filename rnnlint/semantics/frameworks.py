@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import attributes, calls, data, events, iteration, modules, tensors, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    data,
+    events,
+    iteration,
+    modules,
+    tensors,
+    torchtext,
+    values,
+)
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.frames import Arguments
+from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
@@ -402,7 +411,7 @@ def unknown_external(run: Interpreter, name: str, arguments: Arguments, place: P
     if is_tokenizer_call(name.rsplit(".", 1)[-1], arguments):
         return encode(run, arguments, place)
     if name.startswith("torchtext.") and arguments.all():
-        made = data.text_dataset(run, arguments, place)
+        made = torchtext.text_dataset(run, arguments, place)
         if name.endswith(".iters"):
             iterator = values.Thing("text_iterator", "BucketIterator", place, made.options)
             return values.Tuple((iterator, iterator, iterator))
@@ -453,7 +462,7 @@ def call_engine(
     return UNKNOWN
 
 
-EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+EFFECTS: dict[str, Effect] = {
     "trainer": _trainer,
     "lightning_cli": _lightning_cli,
     "fabric": _fabric,
@@ -461,4 +470,11 @@ EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]]
     "padding_collator": _padding_collator,
     "callback": _callback,
     "engine": _engine,
+}
+
+METHODS: dict[str, Method] = {
+    "trainer": call_trainer,
+    "fabric": call_fabric,
+    "encoding": call_encoding,
+    "engine": call_engine,
 }

@@ -19,14 +19,24 @@ import msgspec
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
+    bases,
+    branches,
+    data,
+    definitions,
     events,
     expressions,
+    frameworks,
+    joins,
     library,
     operations,
+    padding,
+    parsers,
     statements,
+    torchtext,
+    training,
     values,
 )
-from rnnlint.semantics.frames import Arguments, Call, Frame
+from rnnlint.semantics.frames import Arguments, Call, Effect, Flow, Frame, Method
 from rnnlint.semantics.histories import Histories
 from rnnlint.semantics.state import State
 from rnnlint.semantics.values import UNKNOWN, Place, Value
@@ -44,6 +54,9 @@ MAX_ACTIVATIONS = 2
 
 Resolver = Callable[[str, str, int], "str | None"]
 """(importing file, module, level) -> path of the module's file, or "folder/"."""
+
+
+_EXECUTORS = {**statements.EXECUTORS, **branches.EXECUTORS, **definitions.EXECUTORS}
 
 
 class _Within:
@@ -69,6 +82,24 @@ class OutOfBudgetError(Exception):
 
 class Interpreter:
     """One abstract run of a project."""
+
+    effects: Mapping[str, Effect] = {
+        **library.EFFECTS,
+        **data.EFFECTS,
+        **padding.EFFECTS,
+        **torchtext.EFFECTS,
+        **training.EFFECTS,
+        **frameworks.EFFECTS,
+    }
+    """What calling a name of the catalogue does."""
+    thing_methods: Mapping[str, Method] = {
+        **data.METHODS,
+        **torchtext.METHODS,
+        **training.METHODS,
+        **frameworks.METHODS,
+        **parsers.METHODS,
+    }
+    """What calling a method of a library's object does, by the kind of object."""
 
     def __init__(self, files: Mapping[str, ir.FileIR], resolve: Resolver) -> None:
         self.files = files
@@ -169,11 +200,20 @@ class Interpreter:
         self.context = events.Context(entry=saved.entry)
         frame = Frame(scope.fields, scope)
         try:
-            statements.execute_block(self, file.body, frame)
+            self.execute(file.body, frame)
         except RecursionError:
             self.exhausted = True
         finally:
             self.context = saved
+
+    def execute(self, block: tuple[ir.Stmt, ...], frame: Frame) -> Flow:
+        """Run statements in a frame, and say how they ended."""
+        for statement in block:
+            self.tick()
+            flow = _EXECUTORS[type(statement)](self, statement, frame)
+            if flow:
+                return flow
+        return ""
 
     # --- calls ---
 
@@ -265,11 +305,11 @@ class Interpreter:
         frame = Frame({}, function.module, function.closure)
         if isinstance(annotation, ir.Binary) and annotation.op == "|":
             parts = (annotation.left, annotation.right)
-            return values.join_results([self._annotated(part, function) for part in parts])
+            return joins.join_results([self._annotated(part, function) for part in parts])
         if isinstance(annotation, ir.Subscript):
             outer = expressions.evaluate(self, annotation.value, frame)
             if isinstance(outer, values.External) and outer.name in _UNION_TYPES:
-                return values.join_results(
+                return joins.join_results(
                     [self._annotated(part, function) for part in annotation.index]
                 )
             return UNKNOWN
@@ -300,7 +340,7 @@ class Interpreter:
         if isinstance(initialiser, values.Function):
             self.call_function(initialiser, arguments, place, instance)
         else:
-            library.construct_base(self, instance, arguments, place)
+            bases.construct_base(self, instance, arguments, place)
         return instance
 
     def enter(self, action: Callable[[], object]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import attributes, library, modules, tensors, values
+from rnnlint.semantics import attributes, bases, library, parameters, tensors, values
 from rnnlint.semantics.frames import Arguments
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import UNKNOWN, Place, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -29,7 +30,7 @@ def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
             return None
         return tuple(values.Const(key) for key in value.fields["entries"])
     if isinstance(value, values.Parameters):
-        return modules.parameter_items(value)
+        return parameters.parameter_items(value)
     if isinstance(value, values.Container):
         return tuple(value.fields["children"].values())
     if isinstance(value, values.Const) and isinstance(value.value, str):
@@ -78,7 +79,7 @@ def _instance_element(run: Interpreter, value: values.Instance) -> Value:
     method = attributes.find_in_class(value.cls, "__getitem__")
     if isinstance(method, values.Function):
         return run.call_function(method, Arguments([UNKNOWN]), place, value)
-    return library.element_of_base(run, value)
+    return bases.element_of_base(run, value)
 
 
 def item(run: Interpreter, value: Value, index: int, total: int | None = None) -> Value:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from rnnlint.lowering import ir
 from rnnlint.semantics import (
-    attributes,
+    bases,
     calls,
     catalogue,
+    containers,
     data,
     events,
     frameworks,
     iteration,
+    methods,
     modules,
+    padding,
+    parameters,
     python,
     tensors,
+    torchtext,
     training,
     values,
 )
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.frames import Arguments
+from rnnlint.semantics.frames import Arguments, Effect
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
 
 if TYPE_CHECKING:
@@ -54,8 +57,6 @@ def attribute_of_external(
 
 # --- calling library names -------------------------------------------------
 
-Effect: TypeAlias = "Callable[[Interpreter, Entry, str, Arguments, Place], Value]"
-
 
 def call_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
     """The value of calling a library function or class."""
@@ -65,7 +66,7 @@ def call_external(run: Interpreter, name: str, arguments: Arguments, place: Plac
     entry = catalogue.find(name)
     if entry is None:
         return _uncatalogued(run, name, arguments, place)
-    return EFFECTS[entry.effect](run, entry, name, arguments, place)
+    return run.effects[entry.effect](run, entry, name, arguments, place)
 
 
 def _uncatalogued(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
@@ -74,7 +75,7 @@ def _uncatalogued(run: Interpreter, name: str, arguments: Arguments, place: Plac
     if first is not None and last[:1].isupper() and training.leads_to_parameters(first):
         return training.build_optimizer(run, last, arguments, place, foreign=True)
     if last in ("pad_sequences",):
-        return data.keras_pad(run, arguments, place)
+        return padding.keras_pad(run, arguments, place)
     return frameworks.unknown_external(run, name, arguments, place)
 
 
@@ -172,7 +173,7 @@ def _method_of_first(
         arguments.open,
     )
     if isinstance(first, values.Parameter):
-        return modules.call_parameter_method(run, first, entry.kind, rest, place)
+        return parameters.call_parameter_method(run, first, entry.kind, rest, place)
     if first is not None:
         order = data.as_batch(first)
         if order is not None:
@@ -245,11 +246,11 @@ def _initialise(
     target = arguments.get(0, "tensor")
     for member in values.members(target) if target is not None else ():
         if isinstance(member, values.Parameter):
-            modules.initialise(run, member, entry.kind, arguments.get(1, "val"), place)
+            parameters.initialise(run, member, entry.kind, arguments.get(1, "val"), place)
         elif isinstance(member, values.Parameters):
-            for item in modules.parameter_items(member) or ():
+            for item in parameters.parameter_items(member) or ():
                 if isinstance(item, values.Parameter):
-                    modules.initialise(run, item, entry.kind, arguments.get(1, "val"), place)
+                    parameters.initialise(run, item, entry.kind, arguments.get(1, "val"), place)
     return target if target is not None else UNKNOWN
 
 
@@ -259,7 +260,7 @@ def _orthogonal_parametrization(
     module, which = arguments.get(0, "module"), arguments.get(1, "name")
     if isinstance(module, values.Layer) and isinstance(which, values.Const):
         parameter = values.Parameter(module, str(which.value), 2)
-        modules.initialise(run, parameter, "parametrization", None, place)
+        parameters.initialise(run, parameter, "parametrization", None, place)
     return module if module is not None else UNKNOWN
 
 
@@ -359,21 +360,21 @@ def call_native(
     if isinstance(receiver, values.Tensor):
         return tensors.call_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.ListObject):
-        return python.call_list_method(run, receiver, name, arguments, place)
+        return containers.call_list_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.DictObject):
-        return python.call_dict_method(run, receiver, name, arguments, place)
+        return containers.call_dict_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Const):
-        return python.call_text_method(receiver, name, arguments)
+        return containers.call_text_method(receiver, name, arguments)
     if isinstance(receiver, values.Parameter):
-        return modules.call_parameter_method(run, receiver, name, arguments, place)
+        return parameters.call_parameter_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Gradient):
         return training.call_gradient_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Thing):
         return call_thing_method(run, receiver, name, arguments, place)
     if isinstance(receiver, (values.Layer, values.Container)):
-        return modules.call_module_method(run, receiver, name, arguments, place)
+        return methods.call_module_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Instance):
-        return _call_base_method(run, receiver, name, arguments, place)
+        return bases.call_base_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Class) and name == "load_from_checkpoint":
         instance = run.fabricate(receiver)
         run.emit(events.Load(place, run.context, modules.layers_in(instance)))
@@ -409,120 +410,6 @@ def unknown_method(
     return calls.opaque(run, name, arguments, place)
 
 
-# --- the library part of the project's own classes -------------------------
-
-
-_CONSTRUCTED = frozenset(
-    "layer optimizer optimizer_base scheduler loader trainer container".split()
-)
-"""Effects of library classes whose constructor matters to heirs of the project."""
-
-
-def construct_base(
-    run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
-) -> None:
-    """Run a library base class's constructor for an instance of a project class."""
-    place = instance.place or place
-    for base in instance.cls.external_bases():
-        entry = catalogue.find(base)
-        if entry is None:
-            continue
-        if entry.effect in (
-            "layer",
-            "optimizer",
-            "optimizer_base",
-            "scheduler",
-            "loader",
-            "trainer",
-            "container",
-        ):
-            made = EFFECTS[entry.effect](run, entry, base, arguments, place)
-            run.state.set(instance.fields, "<base>", made)
-            if isinstance(made, values.Thing):
-                made.fields["<owner>"] = instance
-            reset = attributes.find_in_class(instance.cls, "reset_parameters")
-            if entry.effect == "layer" and isinstance(reset, values.Function):
-                run.call_function(reset, Arguments(), place, instance)
-            return
-    _fill_dataclass(run, instance, arguments)
-
-
-def _fill_dataclass(run: Interpreter, instance: values.Instance, arguments: Arguments) -> None:
-    """Fields of a dataclass or named tuple from the constructor's arguments."""
-
-    names: list[str] = []
-    for base in reversed(instance.cls.lineage):
-        for statement in base.node.body:
-            if isinstance(statement, ir.Assign) and statement.annotation is not None:
-                target = statement.targets[0]
-                if isinstance(target, ir.Name) and target.id not in names:
-                    names.append(target.id)
-    for name, value in arguments.bind(tuple(names)).items():
-        run.state.set(instance.fields, name, value)
-
-
-def attribute_of_base(
-    run: Interpreter, instance: values.Instance, name: str, place: Place
-) -> Value:
-    """An attribute that the project's class inherits from a library class."""
-    base = instance.fields.get("<base>")
-    if isinstance(base, values.Thing):
-        return attribute_of_thing(run, base, name, place)
-    if isinstance(base, values.Value) and name != "__init__":
-        found = attributes.get_attribute(run, base, name, place)
-        if not isinstance(found, values.Unknown):
-            return found
-    if name == "__init__" or _inherits_method(instance.cls, name):
-        return values.Native(name, instance)
-    return UNKNOWN
-
-
-def _inherits_method(cls: values.Class, name: str) -> bool:
-    bases = cls.external_bases()
-    if any(is_module_class(base) for base in bases):
-        return name in modules.MODULE_METHODS or name in frameworks.LIGHTNING_METHODS
-    return False
-
-
-def attribute_of_class(run: Interpreter, cls: values.Class, name: str, place: Place) -> Value:
-    if name == "load_from_checkpoint":
-        return values.Native(name, cls)
-    if name == "__init__":
-        return UNKNOWN
-    return UNKNOWN
-
-
-def _call_base_method(
-    run: Interpreter, instance: values.Instance, name: str, arguments: Arguments, place: Place
-) -> Value:
-    if name == "__init__":
-        construct_base(run, instance, arguments, place)
-        return NONE
-    if name in frameworks.LIGHTNING_METHODS:
-        return frameworks.call_lightning_method(run, instance, name, arguments, place)
-    return modules.call_module_method(run, instance, name, arguments, place)
-
-
-def call_base(
-    run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
-) -> Value:
-    """Call an instance whose `__call__` comes from a library class."""
-    base = instance.fields.get("<base>")
-    if isinstance(base, Value):
-        return calls.call(run, base, arguments, place)
-    return calls.opaque(run, instance.cls.name, arguments, place)
-
-
-def element_of_base(run: Interpreter, instance: values.Instance) -> Value:
-    base = instance.fields.get("<base>")
-    return element_of_thing(run, base) if isinstance(base, values.Thing) else UNKNOWN
-
-
-def item_of_base(run: Interpreter, instance: values.Instance, key: Value, place: Place) -> Value:
-    base = instance.fields.get("<base>")
-    return item_of_thing(run, base, key, place) if isinstance(base, values.Thing) else UNKNOWN
-
-
 # --- things ----------------------------------------------------------------
 
 
@@ -533,7 +420,7 @@ def attribute_of_thing(run: Interpreter, thing: values.Thing, name: str, place: 
     if thing.kind == "optimizer":
         return training.optimizer_attribute(thing, name)
     if thing.kind == "text_batch":
-        return data.text_batch_attribute(run, thing, name)
+        return torchtext.text_batch_attribute(run, thing, name)
     if thing.kind == "encoding":
         return frameworks.encoding_item(thing, name)
     if thing.kind == "loader" and name == "dataset":
@@ -598,101 +485,10 @@ def call_thing_method(
         return UNKNOWN
     if thing.kind == "text_dataset":
         return values.ListObject(None, thing)
-    handler = _THING_METHODS.get(thing.kind)
+    handler = run.thing_methods.get(thing.kind)
     if handler is not None:
         return handler(run, thing, name, arguments, place)
     return calls.opaque(run, name, arguments, place)
-
-
-_THING_METHODS: dict[str, Callable[[Interpreter, values.Thing, str, Arguments, Place], Value]] = {
-    "parser": python.call_parser,
-    "optimizer": training.call_optimizer,
-    "scheduler": training.call_scheduler,
-    "scaler": training.call_scaler,
-    "loader": data.call_loader,
-    "trainer": frameworks.call_trainer,
-    "fabric": frameworks.call_fabric,
-    "encoding": frameworks.call_encoding,
-    "engine": frameworks.call_engine,
-    "field": data.call_field,
-}
-
-
-_THING_BASES = {
-    "scheduler": {"LRScheduler", "_LRScheduler"},
-    "optimizer": {"Optimizer"},
-}
-
-
-def is_instance(run: Interpreter, value: Value, kind: Value) -> bool | None:
-    """`isinstance(value, kind)`; None when open."""
-    kinds = kind.items if isinstance(kind, values.Tuple) else values.members(kind)
-    answers = {_is_one(value, one) for one in kinds}
-    if True in answers:
-        return True
-    return None if None in answers or not answers else False
-
-
-def _is_one(value: Value, kind: Value) -> bool | None:
-    if isinstance(value, (values.Unknown, values.Union)):
-        return None
-    if isinstance(value, values.Instance):
-        return _instance_is(value, kind)
-    if isinstance(kind, values.Class):
-        return False
-    return (
-        _is_library_type(value, canonical(kind.name)) if isinstance(kind, values.External) else None
-    )
-
-
-def _instance_is(value: values.Instance, kind: Value) -> bool | None:
-    if isinstance(kind, values.Class):
-        return kind in value.cls.ancestry or (None if value.cls.is_opaque() else False)
-    if not isinstance(kind, values.External):
-        return None
-    wanted = canonical(kind.name)
-    names = {canonical(name) for name in value.cls.external_bases()}
-    if wanted in names or (wanted == "torch.nn.Module" and modules.is_module(value)):
-        return True
-    return False if names <= {"torch.nn.Module"} else None
-
-
-def _is_library_type(value: Value, wanted: str) -> bool | None:
-    last = wanted.rsplit(".", 1)[-1]
-    if isinstance(value, values.Thing) and value.kind in _THING_BASES:
-        return last in _THING_BASES[value.kind] | {value.name}
-    if isinstance(value, values.Layer):
-        if wanted == "torch.nn.RNNBase":
-            return modules.is_recurrent(value)
-        return wanted in (f"torch.nn.{value.kind}", "torch.nn.Module")
-    if isinstance(value, values.Container):
-        return last in (value.kind, "Module")
-    if isinstance(value, values.Tensor):
-        if wanted == "torch.nn.utils.rnn.PackedSequence":
-            return value.packed
-        if wanted in ("builtins.tuple", "builtins.list", "builtins.dict", "builtins.str"):
-            return False
-        return wanted in ("torch.Tensor", "torch.autograd.Variable") or None
-    return _plain_type(value, wanted)
-
-
-_PLAIN: dict[type, str] = {
-    values.Tuple: "builtins.tuple",
-    values.DictObject: "builtins.dict",
-}
-
-
-def _plain_type(value: Value, wanted: str) -> bool | None:
-    if isinstance(value, values.ListObject):
-        return wanted == f"builtins.{value.kind}" or (None if value.kind == "generator" else False)
-    name = _PLAIN.get(type(value))
-    if name is not None:
-        return wanted == name
-    if isinstance(value, values.Const):
-        return wanted == f"builtins.{type(value.value).__name__}"
-    if isinstance(value, values.Parameter):
-        return wanted in ("torch.Tensor", "torch.nn.Parameter")
-    return None
 
 
 EFFECTS: dict[str, Effect] = {
@@ -720,7 +516,4 @@ EFFECTS: dict[str, Effect] = {
     "init": _initialise,
     "orthogonal_parametrization": _orthogonal_parametrization,
     "loss": _loss,
-    **data.EFFECTS,
-    **training.EFFECTS,
-    **frameworks.EFFECTS,
 }

@@ -10,11 +10,13 @@ import msgspec
 
 from rnnlint.semantics import (
     iteration,
+    joins,
     library,
     tensors,
     values,
 )
-from rnnlint.semantics.values import UNKNOWN, Place, Step, Value, join
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import UNKNOWN, Place, Step, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -50,7 +52,7 @@ def unary(op: str, operand: Value) -> Value:
             return values.Const(not operand.value, option=operand.option)
         return UNKNOWN
     if isinstance(operand, values.Union):
-        return values.join_results([unary(op, member) for member in operand.members])
+        return joins.join_results([unary(op, member) for member in operand.members])
     if isinstance(operand, values.Const) and isinstance(operand.value, (int, float)):
         if op == "-":
             return values.Const(-operand.value, option=operand.option)
@@ -304,9 +306,6 @@ def _membership(op: str, left: Value, right: Value) -> Value:
         if all(isinstance(item, (values.Class, values.External)) for item in items):
             return values.Const(not inside)
     return UNKNOWN
-
-
-# --- subscripts ------------------------------------------------------------
 
 
 def optional(value: Value) -> Value:

@@ -9,15 +9,15 @@ from rnnlint.semantics import (
     attributes,
     calls,
     iteration,
-    library,
     modules,
-    operations,
-    subscripts,
+    parameters,
     tensors,
+    types,
     values,
 )
 from rnnlint.semantics.frames import Arguments
-from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value, join
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 Effect: TypeAlias = "Callable[[Interpreter, Arguments, Place], Value]"
 
 
-def _first(arguments: Arguments) -> Value:
-    return arguments.positional[0] if arguments.positional else UNKNOWN
-
-
 def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     items = iteration.known_items(run, value)
     if items is not None and not isinstance(value, values.Parameters):
         if isinstance(value, values.ListObject) and value.kind == "generator":
@@ -96,7 +92,7 @@ def _transposed(run: Interpreter, rows: Value) -> Value:
 
 
 def _enumerate(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     items = iteration.known_items(run, value)
     if items is not None:
         return values.ListObject(
@@ -112,7 +108,7 @@ def _list(kind: str) -> Effect:
     def effect(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         if not arguments.positional:
             return values.ListObject((), kind=kind)
-        value = _first(arguments)
+        value = arguments.first
         if isinstance(value, values.Parameters):
             return value
         if isinstance(value, (values.Filler, values.Tensor)) and not _is_lengths(value):
@@ -152,18 +148,18 @@ def _dict(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _sorted(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     element = iteration.element(run, value)
     steps = (Step(place, "sorts the batch"),)
     return values.ListObject(None, element, order="sorted", order_steps=steps)
 
 
 def _same(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    return _first(arguments)
+    return arguments.first
 
 
 def _deep_copy(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    return modules.copied(_first(arguments))
+    return modules.copied(arguments.first)
 
 
 def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
@@ -215,7 +211,7 @@ def _extreme(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _number(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     if isinstance(value, (values.Size, values.Shortfall)):
         return value
     if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
@@ -226,7 +222,7 @@ def _number(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _integer(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
         try:
             return values.Const(int(value.value), option=value.option)
@@ -236,7 +232,7 @@ def _integer(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _str(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     if isinstance(value, values.Const):
         return values.Const(str(value.value), option=value.option)
     if isinstance(value, (values.Class, values.External)):
@@ -246,7 +242,7 @@ def _str(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _bool(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    decided = values.truth(_first(arguments))
+    decided = values.truth(arguments.first)
     return UNKNOWN if decided is None else values.Const(decided)
 
 
@@ -254,12 +250,12 @@ def _isinstance(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
     if len(arguments.positional) < 2:
         return UNKNOWN
-    answer = library.is_instance(run, arguments.positional[0], arguments.positional[1])
+    answer = types.is_instance(run, arguments.positional[0], arguments.positional[1])
     return UNKNOWN if answer is None else values.Const(answer)
 
 
 def _type(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     if isinstance(value, values.Instance):
         return value.cls
     if isinstance(value, values.Layer):
@@ -300,7 +296,7 @@ def _attributes_like(run: Interpreter, owner: Value, start: str, place: Place) -
     """`getattr(owner, f"{start}{n}")`: any attribute whose name begins so."""
     names: list[str] = []
     if isinstance(owner, values.Layer):
-        names = [name for name, _ in modules.parameter_names(owner)]
+        names = [name for name, _ in parameters.parameter_names(owner)]
     elif isinstance(owner, values.Instance):
         names = [name for name in owner.fields if isinstance(name, str)]
     alike = [name for name in names if start and name.startswith(start)]
@@ -347,11 +343,11 @@ def _hasattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _next(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    return iteration.element(run, _first(arguments))
+    return iteration.element(run, arguments.first)
 
 
 def _vars(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-    value = _first(arguments)
+    value = arguments.first
     if isinstance(value, (values.Thing, values.Instance, values.ModuleScope)):
         return values.DictObject(
             {key: item for key, item in value.fields.items() if isinstance(item, Value)}
@@ -391,7 +387,7 @@ def _print(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 def _namespace(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     """SimpleNamespace(...), EasyDict({...}): attributes from a dict or keywords."""
     made = values.Thing("namespace", "namespace", place, {})
-    source = _first(arguments)
+    source = arguments.first
     if isinstance(source, values.DictObject):
         made.fields.update(source.fields["entries"])
     made.fields.update(arguments.keywords)
@@ -462,196 +458,3 @@ FUNCTIONS: dict[str, Effect] = {
     "optparse.OptionParser": _parser,
     "typing.cast": lambda run, arguments, place: arguments.positional[-1],
 }
-
-
-# --- argparse --------------------------------------------------------------
-
-
-def call_parser(
-    run: Interpreter, parser: values.Thing, name: str, arguments: Arguments, place: Place
-) -> Value:
-    """A method of an argument parser."""
-    if name in ("add_argument", "add_option"):
-        _add_argument(parser, arguments)
-        return UNKNOWN
-    if name in ("add_argument_group", "add_mutually_exclusive_group", "add_subparsers",
-                "add_parser"):  # fmt: skip
-        return parser
-    if name == "set_defaults":
-        for key, value in arguments.keywords.items():
-            parser.options[key] = operations.optional(value)
-        return NONE
-    if name in ("parse_args", "parse_known_args"):
-        made = values.Thing("namespace", "namespace", place, {})
-        made.fields.update(parser.options)
-        return made if name == "parse_args" else values.Tuple((made, UNKNOWN))
-    return UNKNOWN
-
-
-def _add_argument(parser: values.Thing, arguments: Arguments) -> None:
-    names = [
-        value.value
-        for value in arguments.positional
-        if isinstance(value, values.Const) and isinstance(value.value, str)
-    ]
-    destination = arguments.get(None, "dest")
-    if isinstance(destination, values.Const):
-        name = str(destination.value)
-    elif names:
-        long = [n for n in names if n.startswith("--")] or names
-        name = long[0].lstrip("-").replace("-", "_")
-    else:
-        return
-    action = arguments.get(None, "action")
-    default = arguments.get(None, "default")
-    if default is None and isinstance(action, values.Const):
-        default = {"store_true": values.FALSE, "store_false": values.TRUE}.get(str(action.value))
-    if default is None:
-        positional = names and not names[0].startswith("-")
-        default = UNKNOWN if positional else NONE
-    parser.options[name] = operations.optional(default)
-
-
-# --- methods of containers and strings -------------------------------------
-
-
-def call_list_method(
-    run: Interpreter, owner: values.ListObject, name: str, arguments: Arguments, place: Place
-) -> Value:
-    value = _first(arguments)
-    fields = owner.fields
-    if name in ("append", "add", "appendleft", "put"):
-        _append(run, owner, value, "left" if name == "appendleft" else "right")
-        return NONE
-    if name == "insert":
-        front = isinstance(value, values.Const) and value.value == 0
-        item = arguments.positional[1] if len(arguments.positional) > 1 else UNKNOWN
-        _append(run, owner, item, "left" if front else "right")
-        return NONE
-    if name in ("extend", "update"):
-        operations.extend_list(run, owner, value, place)
-        return NONE
-    if name in ("pop", "popleft", "get", "__next__"):
-        return iteration.element(run, owner)
-    if name == "sort":
-        steps = (Step(place, "sorts the batch"),)
-        element = iteration.element(run, owner)
-        run.state.set(fields, "items", None)
-        run.state.set(fields, "element", element)
-        run.state.set(fields, "order", "sorted")
-        run.state.set(fields, "order_steps", steps)
-        return NONE
-    if name in ("copy", "__iter__"):
-        return owner
-    if name in ("reverse", "clear", "remove", "close", "send"):
-        return NONE
-    return UNKNOWN
-
-
-def _append(run: Interpreter, owner: values.ListObject, value: Value, side: str) -> None:
-    if run.filling and not isinstance(value, (values.Tensor, values.Object)):
-        step = Step(run.filling[-1], "appends padding until each sequence is long enough")
-        run.state.set(owner.fields, "padding", values.Padding(side, (step,)))
-        return
-    items = owner.fields["items"]
-    in_loop = any(turn > 0 for _, _, turn in run.context.loops)
-    if items is not None and len(items) < 64 and not (in_loop and value in items):
-        unrolled = not run.context.loops or isinstance(value, values.Object)
-        if unrolled:
-            run.state.set(owner.fields, "items", (*items, value))
-            return
-    operations.append_unknown(run, owner, value)
-
-
-def call_dict_method(
-    run: Interpreter, owner: values.DictObject, name: str, arguments: Arguments, place: Place
-) -> Value:
-    method = _DICT_METHODS.get(name)
-    return UNKNOWN if method is None else method(run, owner, arguments)
-
-
-def _dict_get(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    key = _first(arguments)
-    found = subscripts.dict_item(owner, key)
-    absent = isinstance(found, values.Unknown) and isinstance(key, values.Const)
-    if absent and owner.fields["rest"] is None and len(arguments.positional) > 1:
-        return arguments.positional[1]
-    return found
-
-
-def _dict_items(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    entries, rest = owner.fields["entries"], owner.fields["rest"]
-    if rest is None:
-        return values.ListObject(
-            tuple(values.Tuple((values.Const(key), value)) for key, value in entries.items())
-        )
-    return values.ListObject(None, values.Tuple((UNKNOWN, join([*entries.values(), rest]))))
-
-
-def _dict_values(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    entries, rest = owner.fields["entries"], owner.fields["rest"]
-    if rest is None:
-        return values.ListObject(tuple(entries.values()))
-    return values.ListObject(None, join([*entries.values(), rest]))
-
-
-def _dict_keys(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    return values.ListObject(tuple(values.Const(key) for key in owner.fields["entries"]))
-
-
-def _dict_update(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    more = _first(arguments)
-    merged = dict(owner.fields["entries"])
-    if isinstance(more, values.DictObject):
-        merged.update(more.fields["entries"])
-    merged.update(arguments.keywords)
-    run.state.set(owner.fields, "entries", merged)
-    return NONE
-
-
-def _dict_copy(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
-    return values.DictObject(dict(owner.fields["entries"]), owner.fields["rest"])
-
-
-_DICT_METHODS: dict[str, Callable[[Interpreter, values.DictObject, Arguments], Value]] = {
-    "get": _dict_get,
-    "pop": _dict_get,
-    "setdefault": _dict_get,
-    "items": _dict_items,
-    "values": _dict_values,
-    "keys": _dict_keys,
-    "update": _dict_update,
-    "copy": _dict_copy,
-    "to": lambda run, owner, arguments: owner,
-}
-
-
-_TEXT_METHODS = frozenset(
-    "lower upper strip lstrip rstrip startswith endswith find rfind replace split title "
-    "capitalize isdigit isupper islower count index format join casefold swapcase "
-    "removeprefix removesuffix rsplit partition".split()
-)
-
-
-def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Value:
-    if name not in _TEXT_METHODS or not isinstance(owner.value, str):
-        return UNKNOWN
-    given = arguments.all()
-    if name == "format" and not all(isinstance(value, values.Const) for value in given):
-        return values.Prefix(owner.value.split("{")[0])
-    if arguments.open or not all(isinstance(value, values.Const) for value in given):
-        return UNKNOWN
-    if name == "format" and values.formats_widely(owner.value):
-        return UNKNOWN
-    option = owner.option or any(isinstance(v, values.Const) and v.option for v in given)
-    plain = [v.value for v in arguments.positional if isinstance(v, values.Const)]
-    named = {k: v.value for k, v in arguments.keywords.items() if isinstance(v, values.Const)}
-    try:
-        result = getattr(owner.value, name)(*plain, **named)
-    except (TypeError, ValueError, IndexError, KeyError, AttributeError):
-        return UNKNOWN
-    if isinstance(result, (list, tuple)):
-        return values.ListObject(tuple(values.Const(part, option) for part in result[:64]))
-    if values.is_unwieldy(result):
-        return UNKNOWN
-    return values.Const(result, option=option)

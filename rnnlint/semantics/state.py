@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnnlint.semantics.values import Value, join
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import Value
 
 Store = dict[Any, Any]
 _MISSING = object()

@@ -10,9 +10,9 @@ from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
     branches,
-    definitions,
     expressions,
     iteration,
+    joins,
     modules,
     operations,
     subscripts,
@@ -20,7 +20,8 @@ from rnnlint.semantics import (
     values,
 )
 from rnnlint.semantics.frames import Arguments, Flow, Frame
-from rnnlint.semantics.values import NONE, UNKNOWN, Value, join, truth
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import NONE, UNKNOWN, Value, truth
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -30,7 +31,7 @@ def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -
     """Run a function's body in its frame and return the value of the call."""
     if isinstance(node, ir.Lambda):
         return expressions.evaluate(run, node.body, frame)
-    flow = execute_block(run, node.body, frame)
+    flow = run.execute(node.body, frame)
     if node.is_generator:
         element = join(frame.yields) if frame.yields else UNKNOWN
         return values.ListObject(None, element, kind="generator")
@@ -38,22 +39,8 @@ def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -
         frame.returns.append(NONE)
     if len(frame.returns) > 1:
         known = [value for value in frame.returns if value != NONE]
-        return values.join_rows(known) if known and frame.by_length else join(known or [NONE])
+        return joins.join_rows(known) if known and frame.by_length else join(known or [NONE])
     return frame.returns[0] if frame.returns else UNKNOWN
-
-
-def execute_block(run: Interpreter, body: tuple[ir.Stmt, ...], frame: Frame) -> Flow:
-    for statement in body:
-        run.tick()
-        if type(statement) is ir.If:
-            flow = branches.execute_if(run, statement, frame)
-            if flow is not None:
-                return flow
-            continue
-        flow = _EXECUTORS[type(statement)](run, statement, frame)
-        if flow:
-            return flow
-    return ""
 
 
 def _expression(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> Flow:
@@ -215,9 +202,6 @@ def _jump(run: Interpreter, node: ir.Jump, frame: Frame) -> Flow:
     return "" if node.kind == "pass" else node.kind
 
 
-# --- branches --------------------------------------------------------------
-
-
 # --- loops -----------------------------------------------------------------
 
 
@@ -236,7 +220,7 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
             again, before = item is before, item
             with run.loop(place, number, turn, again):
                 assign(run, node.target, item, frame)
-                flow = execute_block(run, node.body, frame)
+                flow = run.execute(node.body, frame)
             if flow in ("return", "raise", "break"):
                 break
     finally:
@@ -244,7 +228,7 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
             run.filling.pop()
     if flow in ("return", "raise"):
         return flow if _always_leaves(node.body) else ""
-    return execute_block(run, node.orelse, frame) if node.orelse else ""
+    return run.execute(node.orelse, frame) if node.orelse else ""
 
 
 def _always_leaves(body: tuple[ir.Stmt, ...]) -> bool:
@@ -269,7 +253,7 @@ def _while(run: Interpreter, node: ir.While, frame: Frame) -> Flow:
                 branches.explore(run, node.body, frame)
                 break
             with run.loop(place, number, turn, again=turn > 0):
-                flow = execute_block(run, node.body, frame)
+                flow = run.execute(node.body, frame)
             if flow in ("return", "raise", "break"):
                 break
     finally:
@@ -299,7 +283,7 @@ def _with(run: Interpreter, node: ir.With, frame: Frame) -> Flow:
         if item.target is not None:
             assign(run, item.target, _entered(run, manager, frame, item), frame)
     with run.without_gradients(off):
-        return execute_block(run, node.body, frame)
+        return run.execute(node.body, frame)
 
 
 def _entered(run: Interpreter, manager: Value, frame: Frame, item: ir.WithItem) -> Value:
@@ -312,13 +296,7 @@ def _entered(run: Interpreter, manager: Value, frame: Frame, item: ir.WithItem) 
     return manager
 
 
-# --- definitions -----------------------------------------------------------
-
-
-# --- imports ---------------------------------------------------------------
-
-
-_EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {
+EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {
     ir.ExprStmt: _expression,
     ir.Assign: _assign,
     ir.AugAssign: _augmented,
@@ -331,10 +309,4 @@ _EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {
     ir.For: _for,
     ir.While: _while,
     ir.With: _with,
-    ir.Try: branches.execute_try,
-    ir.Match: branches.execute_match,
-    ir.FunctionDef: definitions.define_function,
-    ir.ClassDef: definitions.define_class,
-    ir.Import: definitions.execute_import,
-    ir.ImportFrom: definitions.execute_import_from,
 }

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
+    bases,
     expressions,
+    indexing,
     iteration,
     library,
-    modules,
     operations,
-    tensors,
+    parameters,
     training,
     values,
 )
 from rnnlint.semantics.frames import Arguments, Frame
-from rnnlint.semantics.values import UNKNOWN, Place, Value, join
+from rnnlint.semantics.joins import join
+from rnnlint.semantics.values import UNKNOWN, Place, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -31,9 +33,9 @@ def get_item(
     if isinstance(owner, values.Union):
         return join([get_item(run, member, index, node, place) for member in owner.members])
     if isinstance(owner, values.Tensor):
-        return tensors.index(run, owner, index, place)
+        return indexing.index(run, owner, index, place)
     if isinstance(owner, values.Parameter):
-        return modules.slice_parameter(owner, index, node)
+        return parameters.slice_parameter(owner, index, node)
     first = index[0] if index else UNKNOWN
     if isinstance(owner, values.Shape):
         position = values.integer(first)
@@ -48,7 +50,7 @@ def get_item(
         method = attributes.find_in_class(owner.cls, "__getitem__")
         if isinstance(method, values.Function):
             return run.call_function(method, Arguments(list(index)), place, owner)
-        return library.item_of_base(run, owner, first, place)
+        return bases.item_of_base(run, owner, first, place)
     if isinstance(owner, values.Const) and isinstance(owner.value, str):
         return _text_item(owner, first)
     if isinstance(owner, (values.External, values.Class)):
@@ -178,10 +180,10 @@ def _set_member_item(
     elif isinstance(owner, values.Thing):
         library.set_item_of_thing(run, owner, first, value, place)
     elif isinstance(owner, values.Parameter):
-        part = modules.slice_parameter(owner, index, target)
-        modules.initialise(run, part, "assign", value, place)
+        part = parameters.slice_parameter(owner, index, target)
+        parameters.initialise(run, part, "assign", value, place)
     elif isinstance(owner, values.Tensor):
-        return tensors.written(run, owner, index, value, place)
+        return indexing.written(run, owner, index, value, place)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import events, values
+from rnnlint.semantics import events, indexing, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
 
@@ -128,7 +128,7 @@ def mask_of(value: Value) -> Value:
     )
 
 
-def _holds_rows(tensor: Tensor) -> bool:
+def holds_rows(tensor: Tensor) -> bool:
     """Whether the first axis of plain padded data is the batch."""
     return tensor.padding is not None and tensor.batch_axis == 0 and not tensor.calls
 
@@ -142,7 +142,7 @@ def row(tensor: Tensor) -> Value:
     """One item along the first axis."""
     if tensor.lengths:
         return values.Size()
-    if _holds_rows(tensor):
+    if holds_rows(tensor):
         return one_row(tensor)
     return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
 
@@ -180,170 +180,6 @@ def flipped(tensor: Tensor) -> Tensor:
     """The first two axes swapped."""
     axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
     return changed(tensor, batch_axis=axis, root=None, dims=())
-
-
-# --- subscripts ------------------------------------------------------------
-
-
-def _is_all(part: Value) -> bool:
-    return isinstance(part, values.Slice) and not (part.lower or part.upper or part.step)
-
-
-def _is_last(part: Value) -> bool:
-    if isinstance(part, values.Slice):
-        return (
-            isinstance(part.lower, values.Const) and part.lower.value == -1 and part.upper is None
-        )
-    return isinstance(part, values.Const) and part.value == -1
-
-
-def _picks(part: Value) -> bool:
-    """Whether an index takes a single position of its axis."""
-    if isinstance(part, values.Const):
-        return isinstance(part.value, int) and not isinstance(part.value, bool)
-    if isinstance(part, values.Slice):
-        return _is_last(part) or _single_step(part)
-    return isinstance(part, (values.Unknown, values.Size))
-
-
-def _single_step(part: values.Slice) -> bool:
-    """`x[i:i + 1]`, `x[0:1]`"""
-    lower, upper = part.lower, part.upper
-    if isinstance(lower, values.Const) and isinstance(upper, values.Const):
-        try:
-            return bool(upper.value - lower.value == 1)
-        except TypeError:
-            return False
-    return isinstance(upper, values.Const) and upper.value == 1 and lower is None
-
-
-def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Place) -> Value:
-    """`tensor[parts]`."""
-    touch(run, tensor, place)
-    if tensor.lengths and len(parts) == 1 and not isinstance(parts[0], (Tensor, values.Slice)):
-        return values.Size()
-    if any(isinstance(part, Tensor) for part in parts):
-        return _advanced(tensor, parts)
-    lead = parts[:2]
-    if tensor.part in ("output", "steps") and tensor.output_of is not None:
-        axis = _last_step_axis(parts)
-        if axis is not None:
-            whole = all(_is_all(part) for part in parts[2:])
-            how = "last-step" if whole else "half-step"
-            run.emit(events.Reading(place, run.context, tensor, how, axis))
-    if any(isinstance(part, values.External) for part in lead):
-        if all(isinstance(part, (values.External, values.Slice)) for part in lead):
-            return changed(kept(tensor), output_of=None, dims=())
-        return tensor
-    if len(parts) == 1 and _picks(parts[0]) and _holds_rows(tensor):
-        return one_row(tensor)
-    if any(_picks(part) for part in lead):
-        return changed(
-            derived(tensor),
-            lengths=tensor.lengths,
-            mask=tensor.mask,
-            loss=tensor.loss,
-            fresh=tensor.fresh and len(parts) == 1,
-        )
-    if len(lead) == 2 and all(_is_all(part) for part in lead):
-        return changed(kept(tensor), part="steps" if tensor.part == "output" else tensor.part)
-    if any(isinstance(part, values.Const) and part.value is None for part in lead):
-        return changed(tensor, batch_axis=None, output_of=None, dims=(), root=None)
-    return changed(tensor, root=None, dims=(), activation=tensor.activation)
-
-
-def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
-    first = parts[0] if parts else None
-    if first is not None and _is_last(first) and all(_is_all(part) for part in parts[1:]):
-        return 0
-    if len(parts) >= 2 and first is not None and _is_all(first) and _is_last(parts[1]):
-        return 1
-    return None
-
-
-def _advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
-    """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
-    first = parts[0]
-    if tensor.fresh and isinstance(first, Tensor) and first.padding is not None:
-        return changed(first, rank=None)  # a table looked up by padded ids
-    if len(parts) == 1 and isinstance(first, Tensor) and not first.mask:
-        order = "sorted" if first.order == "permutation" else ""
-        return changed(tensor, order=order, order_steps=first.order_steps, root=None)
-    if len(parts) == 2 and _is_all(first) and isinstance(parts[1], Tensor) and not parts[1].mask:
-        order = "sorted" if parts[1].order == "permutation" else ""
-        return changed(tensor, order=order, order_steps=parts[1].order_steps, root=None)
-    return derived(tensor)
-
-
-def written(
-    run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], value: Value, place: Place
-) -> Tensor:
-    """`tensor[parts] = value`: what the tensor is afterwards.
-
-    Copying each sequence into the front (or back) of a row of zeros, up to its
-    own length, pads the batch.
-    """
-    calls = tensor.calls | graph_of(value)
-    padding = tensor.padding
-    batch_axis = tensor.batch_axis
-    if tensor.fresh and padding is None:
-        side = _filled_side(parts)
-        if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
-            step = Step(place, "copies each sequence into a longer row of zeros")
-            padding = values.Padding(side, (step,))
-            if len(parts) > 1 and not isinstance(parts[0], values.Slice):
-                batch_axis = 0
-    elif _fills_the_rest(parts) and not isinstance(value, values.Const):
-        padding = None
-    if padding is None:
-        inner = next((t for t in tensors_in(value) if t.padding is not None), None)
-        padding = None if inner is None else inner.padding
-        if inner is not None and inner.batch_axis is None and not calls and len(parts) == 1:
-            batch_axis = 0
-    return changed(
-        tensor,
-        calls=calls,
-        padding=padding,
-        batch_axis=batch_axis,
-        fresh=tensor.fresh and padding is None,
-        dims=(),
-    )
-
-
-def _filled_side(parts: tuple[Value, ...]) -> str:
-    """ "right" for `x[i, :n]`, "left" for `x[i, -n:]`, "" for anything else."""
-    while len(parts) > 2 and _is_all(parts[0]) and _is_all(parts[1]):
-        parts = parts[1:]
-    bounded = [p for p in parts[:2] if isinstance(p, values.Slice) and not _is_all(p)]
-    if len(bounded) > 1:
-        return ""  # a block among others, as when two arrays are joined
-    for position, part in enumerate(parts[:2]):
-        if not isinstance(part, values.Slice) or part.step is not None:
-            continue
-        # `x[start:stop] = chunk` with a start of its own fills piece by piece.
-        starts = part.lower is None or (position == 1 and _is_zero(part.lower))
-        if starts and isinstance(part.upper, values.Size):
-            return "right"
-        if starts and isinstance(part.upper, Tensor) and part.upper.lengths:
-            return "right"
-        lower = part.lower
-        if part.upper is None and isinstance(lower, (values.Slice, values.Shortfall)):
-            return "left"
-    return ""
-
-
-def _fills_the_rest(parts: tuple[Value, ...]) -> bool:
-    """`x[n:]`: what `x[:n]` left free."""
-    return any(
-        isinstance(part, values.Slice)
-        and isinstance(part.lower, values.Size)
-        and part.upper is None
-        for part in parts[:2]
-    )
-
-
-def _is_zero(value: Value) -> bool:
-    return isinstance(value, values.Const) and value.value == 0
 
 
 # --- methods ---------------------------------------------------------------
@@ -565,7 +401,7 @@ def _argsort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
 def _select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     picked = arguments.get(1, "index")
     if isinstance(picked, Tensor):
-        return _advanced(tensor, (picked,))
+        return indexing.advanced(tensor, (picked,))
     return derived(tensor)
 
 

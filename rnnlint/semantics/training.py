@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rnnlint.semantics import calls, events, modules, tensors, values
 from rnnlint.semantics.catalogue import Entry
-from rnnlint.semantics.frames import Arguments
+from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ def _parameters_of(
     return UNKNOWN
 
 
-EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]] = {
+EFFECTS: dict[str, Effect] = {
     "optimizer": _optimizer,
     "foreign_optimizer": _foreign_optimizer,
     "scheduler": _scheduler,
@@ -244,4 +243,10 @@ EFFECTS: dict[str, Callable[[Interpreter, Entry, str, Arguments, Place], Value]]
     "prepare": _prepare,
     "scaled_loss": _scaled_loss,
     "parameters_of": _parameters_of,
+}
+
+METHODS: dict[str, Method] = {
+    "optimizer": call_optimizer,
+    "scheduler": call_scheduler,
+    "scaler": call_scaler,
 }

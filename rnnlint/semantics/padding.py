@@ -1,0 +1,150 @@
+"""Padding and packing batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rnnlint.semantics import (
+    events,
+    iteration,
+    modules,
+    operations,
+    tensors,
+    values,
+)
+from rnnlint.semantics.catalogue import Entry
+from rnnlint.semantics.frames import Arguments, Effect
+from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
+
+
+def _pad_sequence(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    given = arguments.bind(entry.parameters)
+    batch_first = given.get("batch_first", values.FALSE)
+    side = given.get("padding_side", values.Const("right"))
+    axis = None
+    if isinstance(batch_first, values.Const):
+        axis = 0 if batch_first.value else 1
+    step = Step(place, "pads every batch to its longest sequence")
+    sequences = given.get("sequences", UNKNOWN)
+    order, order_steps = iteration.order_of(sequences)
+    shown = "True" if axis == 0 else "False"
+    return Tensor(
+        padding=Padding(str(side.value) if isinstance(side, values.Const) else "", (step,)),
+        batch_axis=axis,
+        batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
+        calls=tensors.graph_of(sequences),
+        order=order,
+        order_steps=order_steps,
+        root=place,
+    )
+
+
+def _pad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    """`F.pad(x, (0, longest - len(x)))`, `np.pad`."""
+    given = arguments.bind(entry.parameters)
+    amounts: list[Value] = []
+    _flatten(run, given.get("pad", given.get("pad_width", UNKNOWN)), amounts)
+    content = given.get("input", UNKNOWN)
+    for position, amount in enumerate(amounts):
+        if isinstance(amount, values.Shortfall):
+            side = "right" if position % 2 else "left"
+            return operations.padded(content, values.Filler(place), side)
+    return tensors.kept(content) if isinstance(content, Tensor) else tensors.mixed([content])
+
+
+def _flatten(run: Interpreter, value: Value, into: list[Value]) -> None:
+    items = iteration.known_items(run, value)
+    if items is None:
+        into.append(value)
+        return
+    for item in items:
+        _flatten(run, item, into)
+
+
+def keras_pad(run: Interpreter, arguments: Arguments, place: Place) -> Tensor:
+    """Keras's pad_sequences, which pads on the left unless told otherwise."""
+    side = arguments.get(3, "padding")
+    text = side.value if isinstance(side, values.Const) else "pre"
+    step = Step(place, "pads every sequence to a common length")
+    return Tensor(
+        padding=Padding("right" if text == "post" else "left", (step,)), batch_axis=0, root=place
+    )
+
+
+def _keras_pad(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    return keras_pad(run, arguments, place)
+
+
+def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.bind(entry.parameters)
+    source = given.get("input", UNKNOWN)
+    lengths = given.get("lengths", UNKNOWN)
+    tensor = modules.as_tensor(source)
+    default = UNKNOWN if arguments.open else values.FALSE
+    batch_first = given.get("batch_first", default)
+    sorted_ = given.get("enforce_sorted", UNKNOWN if arguments.open else values.TRUE)
+    run.emit(
+        events.Packing(place, run.context, source, lengths, batch_first, sorted_, unpacks=False)
+    )
+    return Tensor(
+        packed=True, calls=tensor.calls, padding=None, root=tensor.root, device=tensor.device,
+        order=tensor.order,
+    )  # fmt: skip
+
+
+def _pack_list(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    given = arguments.get(0, "sequences")
+    return Tensor(packed=True, calls=tensors.graph_of(given) if given is not None else frozenset())
+
+
+def _packed(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    return Tensor(packed=True, calls=tensors.graph_of(values.Tuple(tuple(arguments.all()))))
+
+
+def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    given = arguments.bind(entry.parameters)
+    source = given.get("sequence", UNKNOWN)
+    tensor = modules.as_tensor(source)
+    batch_first = given.get("batch_first", values.FALSE)
+    axis = None
+    if isinstance(batch_first, values.Const):
+        axis = 0 if batch_first.value else 1
+    run.emit(
+        events.Packing(place, run.context, source, UNKNOWN, batch_first, UNKNOWN, unpacks=True)
+    )
+    step = Step(place, "unpacks, with zeros behind each sequence's end")
+    shown = "True" if axis == 0 else "False"
+    output = Tensor(
+        padding=Padding("right", (step,)),
+        unpacked=True,
+        batch_axis=axis,
+        batch_axis_steps=(Step(place, f"unpacks with batch_first={shown}"),),
+        calls=tensor.calls,
+        output_of=tensor.output_of,
+        part="output" if tensor.output_of is not None else "",
+        device=tensor.device,
+        device_steps=tensor.device_steps,
+        root=place,
+        rank=3,
+    )
+    return values.Tuple((output, Tensor(lengths=True, device="cpu", order=tensor.order)))
+
+
+EFFECTS: dict[str, Effect] = {
+    "pad_sequence": _pad_sequence,
+    "pad": _pad,
+    "keras_pad": _keras_pad,
+    "pack": _pack,
+    "pack_list": _pack_list,
+    "packed": _packed,
+    "unpack": _unpack,
+}
