@@ -45,7 +45,7 @@ BASE_STEPS = 50_000
 STEPS_PER_CHARACTER = 0.4
 """A whole run may take the base and this much for each character of the files it reads, so
 that large projects cost in proportion to reading them."""
-MAX_ENTRY_STEPS = 50_000
+MAX_ENTRY_STEPS = 75_000
 """What one entry point may take."""
 MAX_DEPTH = 40
 """How many calls may be under way at once."""
@@ -131,6 +131,8 @@ class Interpreter:
         """How many calls were under way when each execution of a loop began."""
         self.returned_at: Place | None = None
         """The expression that the last `return` gave back."""
+        self.unpacked: Place | None = None
+        """The expression whose value was last unpacked into several names."""
         self.filling: list[Place] = []
         """Loops that append padding until a sequence is long enough."""
 

@@ -389,6 +389,8 @@ def unknown_method(
     if name == "backward":
         tensors.backward(run, receiver, arguments, place)
         return NONE
+    if name == "step" and place == run.unpacked:
+        return calls.opaque(run, name, arguments, place)  # an environment's
     if name in ("step", "zero_grad"):
         # With an argument it is a scheduler's step, unless that is a closure.
         metric = name == "step" and not isinstance(

@@ -86,9 +86,16 @@ def _exits(node: ir.Expr) -> bool:
     return isinstance(function, ir.Name) and function.id in ("exit", "quit")
 
 
+SEVERAL = 3
+"""Names that a result is unpacked into when it is more than a pair."""
+
+
 def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
     if node.value is None:
         return ""
+    target = node.targets[0]
+    if isinstance(target, ir.Sequence) and len(target.elements) >= SEVERAL:
+        run.unpacked = frame.place(node.value)
     value = expressions.evaluate(run, node.value, frame)
     for target in node.targets:
         named = isinstance(target, ir.Name) and frame.scope is frame.module.fields
