@@ -97,7 +97,11 @@ def main() -> None:
     """Run the command line and leave the process with its exit code."""
     # A run is short and makes few cycles: looking for them costs a tenth of it.
     gc.set_threshold(200_000, 20, 20)
-    application(prog_name="rnnlint")
+    try:
+        application(prog_name="rnnlint")
+    finally:
+        # Python would look through all that was read several times more while it ends.
+        gc.freeze()
 
 
 def _option(section: str, *declarations: str, **attributes: Any) -> Callable[[_Command], _Command]:

@@ -49,6 +49,12 @@ OPTIONS = {
     "a module's switch": ("pack = False\n", "pack"),
     "a setting in capitals": ("PACK = 0\n", "PACK"),
     "a dict of settings": ('config = {"pack": False}\n', 'config["pack"]'),
+    "a class of settings": ("class Params:\n    pack = False\n", "Params.pack"),
+    "a dataclass of settings": (
+        "@dataclasses.dataclass\nclass TrainingConfig:\n    pack: bool = False\n"
+        "config = TrainingConfig()\n",
+        "config.pack",
+    ),
 }
 
 

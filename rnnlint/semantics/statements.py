@@ -98,15 +98,24 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
         run.unpacked = frame.place(node.value)
     value = expressions.evaluate(run, node.value, frame)
     for target in node.targets:
-        named = isinstance(target, ir.Name) and frame.scope is frame.module.fields
-        switch = isinstance(node.value, ir.Const) and node.value.kind == "bool"
-        if named and (switch or is_setting(target.id)):  # type: ignore[union-attr]
+        if isinstance(target, ir.Name) and _is_option(target.id, node.value, frame):
             value = operations.optional(value)
         assign(run, target, value, frame)
     return ""
 
 
-_SETTINGS = re.compile(r"(?i)_?(config|conf|cfg|opts?|options|params|hparams|hps?|settings|args)\Z")
+def _is_option(name: str, value: ir.Expr, frame: Frame) -> bool:
+    """Whether a constant is there to be edited: a global's, or one of a class of settings."""
+    if frame.scope is frame.module.fields:
+        switch = isinstance(value, ir.Const) and value.kind == "bool"
+        return switch or is_setting(name)
+    owner = frame.scope.get("<class>")
+    return isinstance(owner, values.Class) and _SETTINGS_CLASS.search(owner.name) is not None
+
+
+_NAMES = "config|conf|cfg|opts?|options|params|hparams|hps?|settings|args"
+_SETTINGS = re.compile(rf"(?i)_?({_NAMES})\Z")
+_SETTINGS_CLASS = re.compile(rf"(?i)({_NAMES}|configuration|parameters|arguments)\Z")
 
 
 def is_setting(name: str) -> bool:
