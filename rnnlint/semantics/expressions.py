@@ -13,6 +13,7 @@ from rnnlint.semantics import (
     joins,
     library,
     operations,
+    reflection,
     statements,
     subscripts,
     values,
@@ -79,28 +80,9 @@ def _call(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
         return calls.call_method(run, receiver, function.attr, arguments, place)
     callee = evaluate(run, function, frame)
     arguments = _arguments(run, node, frame)
-    if isinstance(callee, values.External) and callee.name in _FRAME_CALLS:
-        return _FRAME_CALLS[callee.name](frame)
+    if isinstance(callee, values.External) and callee.name in reflection.FRAME_CALLS:
+        return reflection.FRAME_CALLS[callee.name](run, arguments, frame, place)
     return calls.call(run, callee, arguments, place)
-
-
-def _locals(frame: Frame) -> Value:
-    return values.DictObject(
-        {key: value for key, value in frame.scope.items() if isinstance(value, Value)}
-    )
-
-
-def _globals(frame: Frame) -> Value:
-    fields = frame.module.fields
-    return values.DictObject(
-        {key: value for key, value in fields.items() if isinstance(value, Value)}
-    )
-
-
-_FRAME_CALLS: dict[str, Callable[[Frame], Value]] = {
-    "builtins.locals": _locals,
-    "builtins.globals": _globals,
-}
 
 
 def _super(run: Interpreter, node: ir.Call, frame: Frame) -> Value:

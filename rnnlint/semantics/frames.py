@@ -61,7 +61,7 @@ class Frame:
     """One activation of a function, a class body or a module body."""
 
     __slots__ = (
-        "by_length", "closure", "context_values", "function", "global_names", "module", "receiver",
+        "by_length", "closure", "function", "global_names", "loops", "module", "receiver",
         "returns", "scope", "yields",
     )  # fmt: skip
 
@@ -80,6 +80,8 @@ class Frame:
         self.yields: list[Value] = []
         self.global_names: set[str] = set()
         self.receiver: Value | None = None
+        self.loops = 0
+        """How many loops were under way when it began."""
         self.by_length = False
         """Whether a test on a sequence's length decided what is returned."""
 

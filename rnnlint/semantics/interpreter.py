@@ -237,6 +237,7 @@ class Interpreter:
         history.count += 1
         frame = Frame({}, function.module, function.closure, function)
         frame.receiver = receiver
+        frame.loops = len(self.context.loops)
         self._bind(function, arguments, receiver, frame)
         self.executed.add(id(function.node))
         begun, seen = self.steps, len(self.events)

@@ -114,6 +114,8 @@ def _container(
     ]
     if len(given) == 1 and isinstance(given[0], values.DictObject):
         children = dict(given[0].fields["entries"])
+        if isinstance(given[0].fields["rest"], Value):
+            children["?"] = given[0].fields["rest"]
     elif entry.kind == "ModuleList":
         items = iteration.known_items(run, given[0]) if given else ()
         if items is None:

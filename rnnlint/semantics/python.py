@@ -143,6 +143,8 @@ def _dict(run: Interpreter, arguments: Arguments, place: Place) -> Value:
             items = iteration.known_items(run, pair)
             if items and len(items) == 2 and isinstance(items[0], values.Const):
                 entries[items[0].value] = items[1]
+            elif items and len(items) == 2:
+                rest = items[1] if rest is None else join([rest, items[1]])
     entries.update(arguments.keywords)
     return values.DictObject(entries, rest)
 
@@ -277,7 +279,7 @@ def _getattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     owner, name = arguments.positional[:2]
     found: list[Value] = []
     if isinstance(name, values.Prefix):
-        return _attributes_like(run, owner, name.text, place)
+        return attributes_like(run, owner, name.text, place)
     for option in values.members(name):
         if isinstance(option, values.Const) and isinstance(option.value, str):
             value = attributes.get_attribute(run, owner, option.value, place)
@@ -292,7 +294,7 @@ def _getattr(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     return UNKNOWN
 
 
-def _attributes_like(run: Interpreter, owner: Value, start: str, place: Place) -> Value:
+def attributes_like(run: Interpreter, owner: Value, start: str, place: Place) -> Value:
     """`getattr(owner, f"{start}{n}")`: any attribute whose name begins so."""
     names: list[str] = []
     if isinstance(owner, values.Layer):
@@ -311,9 +313,7 @@ def any_attribute(owner: Value) -> Value:
         return values.External(f"{owner.name}.?")
     if isinstance(owner, values.ModuleScope):
         classes: list[Value] = [
-            value
-            for value in owner.fields.values()
-            if isinstance(value, values.Class) and value.module is owner
+            value for value in owner.fields.values() if isinstance(value, values.Class)
         ]
         return join(classes) if classes else UNKNOWN
     return UNKNOWN

@@ -100,8 +100,18 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
     for target in node.targets:
         if isinstance(target, ir.Name) and _is_option(target.id, node.value, frame):
             value = operations.optional(value)
+        if isinstance(node.value, ir.Binary) and _is_same_name(target, node.value.left):
+            old = expressions.evaluate(run, target, frame)
+            value = UNKNOWN if _counts(run, target, old, value, frame) else value
         assign(run, target, value, frame)
     return ""
+
+
+def _is_same_name(left: ir.Expr, right: ir.Expr) -> bool:
+    """Whether both are the same name or attribute: `self.steps = self.steps + 1`."""
+    if isinstance(left, ir.Attribute) and isinstance(right, ir.Attribute):
+        return left.attr == right.attr and _is_same_name(left.value, right.value)
+    return isinstance(left, ir.Name) and isinstance(right, ir.Name) and left.id == right.id
 
 
 def _is_option(name: str, value: ir.Expr, frame: Frame) -> bool:
@@ -134,8 +144,18 @@ def _augmented(run: Interpreter, node: ir.AugAssign, frame: Frame) -> Flow:
         modules.extend(run, left, right)
         return ""
     result = operations.binary(run, node.op, left, right, place)
+    if _counts(run, node.target, left, result, frame):
+        result = UNKNOWN
     assign(run, node.target, result, frame)
     return ""
+
+
+def _counts(run: Interpreter, target: ir.Expr, old: Value, new: Value, frame: Frame) -> bool:
+    """Whether a number is counted on in a loop, whose first turn must not decide for all."""
+    around = frame.loops if isinstance(target, ir.Name) else 0
+    if len(run.context.loops) <= around or not isinstance(new, values.Const):
+        return False
+    return isinstance(old, values.Const) and isinstance(old.value, (int, float))
 
 
 def assign(run: Interpreter, target: ir.Expr, value: Value, frame: Frame) -> None:
