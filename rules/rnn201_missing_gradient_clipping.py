@@ -143,7 +143,8 @@ class MissingGradientClipping(Rule):
         self, program: Program, event: Backward | Fit, layers: Iterable[values.Layer], remedy: str
     ) -> Diagnostic:
         ordered = sorted(layers, key=lambda layer: layer.place or event.place)
-        plain = any(layer.kind in ("RNN", "RNNCell") for layer in ordered)
+        gated = {layer.place for layer in ordered if layer.kind not in ("RNN", "RNNCell")}
+        plain = any(layer.place not in gated for layer in ordered)
         kinds = " or ".join(sorted({layer.kind for layer in ordered}))
         place = event.place
         if isinstance(event, Fit) and event.trainer.place is not None:

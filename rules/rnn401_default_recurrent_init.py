@@ -97,6 +97,7 @@ class DefaultRecurrentInit(Rule):
     level = Level.ADVICE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
+        gated = {layer.place for layer in program.layers if layer.kind not in ("RNN", "RNNCell")}
         for layer in program.layers:
             trained = program.trained_by.get(layer)
             if trained is None or layer.place is None:
@@ -104,6 +105,8 @@ class DefaultRecurrentInit(Rule):
             if self._initialised(program, layer, trained.time):
                 continue
             plain = layer.kind in ("RNN", "RNNCell")
+            if plain and layer.place in gated:
+                continue  # one of several kinds to choose from, and the rarest
             relu = modules.option(layer, "nonlinearity")
             if plain and isinstance(relu, values.Const) and relu.value == "relu":
                 continue  # RNN501 says what such a layer needs
@@ -126,7 +129,7 @@ class DefaultRecurrentInit(Rule):
         ):
             return True
         if any(
-            layer in load.layers and not load.conditional and load.time < trained
+            layer in load.layers and load.certain and load.time < trained
             for load in program.of(Load)
         ):
             return True

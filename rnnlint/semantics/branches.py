@@ -179,7 +179,12 @@ def _try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
     place = frame.place(node)
 
     def body() -> Flow:
-        return run.execute((*node.body, *node.orelse), frame)
+        if any(_goes_on(handler.body) for handler in node.handlers):
+            with run.attempt():
+                flow = run.execute(node.body, frame)
+        else:
+            flow = run.execute(node.body, frame)
+        return flow or run.execute(node.orelse, frame)
 
     arms: list[Callable[[], Flow]] = [body]
     for index, handler in enumerate(node.handlers):
@@ -192,6 +197,13 @@ def _try(run: Interpreter, node: ir.Try, frame: Frame) -> Flow:
         ended = run.execute(node.final, frame)
         flow = ended or flow
     return flow
+
+
+def _goes_on(block: tuple[ir.Stmt, ...]) -> bool:
+    last = block[-1] if block else None
+    return not isinstance(last, (ir.Raise, ir.Return)) and not (
+        isinstance(last, ir.ExprStmt) and statements.exits(last.value)
+    )
 
 
 def _match(run: Interpreter, node: ir.Match, frame: Frame) -> Flow:

@@ -232,7 +232,7 @@ def batch_of(run: Interpreter, loader: values.Thing) -> Value:
     loader.fields["<batch>"] = UNKNOWN
     dataset = loader.options.get("dataset", UNKNOWN)
     sample = iteration.element(run, dataset)
-    collate = loader.options.get("collate_fn")
+    collate = _collate(loader)
     place = loader.place or Place("", 0, 0)
     if collate is None or collate == NONE:
         batch = UNKNOWN if loader.options.get("<open>") else default_collate(sample, place)
@@ -242,6 +242,13 @@ def batch_of(run: Interpreter, loader: values.Thing) -> Value:
     batch = _unpadded(batch) if _is_single(loader) else _arrived(batch, place)
     loader.fields["<batch>"] = batch
     return batch
+
+
+def _collate(loader: values.Thing) -> Value | None:
+    """The collate function: that of a subclass of the project goes first."""
+    owner = loader.fields.get("<owner>")
+    own = owner.fields.get("collate_fn") if isinstance(owner, values.Instance) else None
+    return own if isinstance(own, Value) else loader.options.get("collate_fn")
 
 
 def _order(loader: values.Thing) -> str:

@@ -35,6 +35,8 @@ class Context(msgspec.Struct, frozen=True):
     """Whether this builds an object that nobody builds, from arguments nobody gives."""
     unlikely: bool = False
     """Whether this code runs only if an option is given another value than its default."""
+    attempted: bool = False
+    """Whether the program goes on when this fails: it stands in a `try`."""
     settled: bool = False
     """Whether this is the second turn of a loop over an abstract element."""
     gradients: bool = True
@@ -240,6 +242,11 @@ class Load(Event):
     def __init__(self, place: Place, context: Context, layers: frozenset[Layer]) -> None:
         super().__init__(place, context)
         self.layers = layers
+
+    @property
+    def certain(self) -> bool:
+        """Whether the program cannot go on without it."""
+        return not self.conditional and not self.context.attempted
 
 
 class Opaque(Event):

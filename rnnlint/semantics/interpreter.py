@@ -158,6 +158,10 @@ class Interpreter:
             conditions=(*context.conditions, (place, arm)), unlikely=context.unlikely or unlikely
         )
 
+    def attempt(self) -> _Within:
+        """Code whose failure the program survives."""
+        return self._within(attempted=True)
+
     def hypothetical(self) -> _Within:
         """Code that runs only if the program were another."""
         return self._within(hypothetical=True)

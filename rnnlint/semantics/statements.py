@@ -48,7 +48,9 @@ def _expression(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> Flow:
     called = node.value.func if isinstance(node.value, ir.Call) else None
     if isinstance(called, ir.Attribute) and called.attr == "detach_":
         _detach_in_place(run, called.value, frame)
-    return "raise" if _exits(node.value) else ""
+    if isinstance(called, ir.Attribute) and called.attr == "copy_":
+        _copy_into_part(run, node.value, called.value, frame)
+    return "raise" if exits(node.value) else ""
 
 
 def _detach_in_place(run: Interpreter, node: ir.Expr, frame: Frame) -> None:
@@ -68,6 +70,30 @@ def _detach_in_place(run: Interpreter, node: ir.Expr, frame: Frame) -> None:
                 run.state.set(store, key, kept)
 
 
+def _copy_into_part(run: Interpreter, copy: ir.Expr, part: ir.Expr, frame: Frame) -> None:
+    """`rows[i].narrow(0, 0, n).copy_(x)` is `rows[i, :n] = x`."""
+    if not (isinstance(copy, ir.Call) and isinstance(part, ir.Call) and copy.args):
+        return
+    narrow = part.func
+    if not (isinstance(narrow, ir.Attribute) and narrow.attr == "narrow" and len(part.args) == 3):
+        return
+    axis, start, length = (argument.value for argument in part.args)
+    first = isinstance(start, ir.Const) and start.value == 0
+    if not (first and isinstance(axis, ir.Const) and isinstance(axis.value, int)):
+        return
+    whole, picked = narrow.value, tuple[ir.Expr, ...]()
+    while isinstance(whole, ir.Subscript):
+        picked = (*whole.index, *picked)
+        whole = whole.value
+    everything = ir.Slice(part.start, part.end, None, None, None)
+    leading = ir.Slice(part.start, part.end, None, length, None)
+    index = (*picked, *[everything] * axis.value, leading)
+    target = ir.Subscript(part.start, part.end, whole, index)
+    with run.hypothetical():  # evaluated once more, not used once more
+        value = expressions.evaluate(run, copy.args[0].value, frame)
+        assign(run, target, value, frame)
+
+
 def _without_graph(held: Any, tensor: values.Tensor) -> Any:
     if held == tensor and isinstance(held, values.Tensor):
         return tensors.detached(held)
@@ -76,7 +102,7 @@ def _without_graph(held: Any, tensor: values.Tensor) -> Any:
     return held
 
 
-def _exits(node: ir.Expr) -> bool:
+def exits(node: ir.Expr) -> bool:
     """Whether the statement ends the program: `sys.exit()`, `exit()`."""
     if not isinstance(node, ir.Call):
         return False
