@@ -58,7 +58,7 @@ class Histories:
     """What each function of the project has given and taken."""
 
     def __init__(self) -> None:
-        self._histories: dict[tuple[int, int, bool, bool], History] = {}
+        self._histories: dict[tuple[int, int, bool, tuple[Value | bool, ...]], History] = {}
         self._accounts: dict[tuple[int, bool], _Account] = {}
         self._barren: dict[int, int] = {}
         """Steps of each function's calls in which nothing happened, over the whole run."""
@@ -75,12 +75,17 @@ class Histories:
         arguments: Arguments,
         gradients: bool,
     ) -> History:
-        """The history that a call continues; padded and other batches are told apart."""
-        padded = False
+        """The history that a call continues.
+
+        Calls are told apart by their constants, and padded batches from others.
+        """
+        told: list[Value | bool] = []
         for value in arguments.positional:
-            if isinstance(value, values.Tensor) and value.padding is not None:
-                padded = True
-        key = (id(function.node), id(receiver), gradients, padded)
+            if isinstance(value, values.Const):
+                told.append(value)
+            elif isinstance(value, values.Tensor) and value.padding is not None:
+                told.append(True)
+        key = (id(function.node), id(receiver), gradients, tuple(told))
         history = self._histories.get(key)
         if history is None:
             history = self._histories[key] = History(receiver)
