@@ -360,7 +360,7 @@ def notebook(*cells: str, **more: object) -> str:
 
 
 IN_R = {"kernelspec": {"language": "R"}}
-DEEP = f'{{"cells": [], "metadata": {{"kernelspec": {"[" * 5_000}{"]" * 5_000}}}}}'
+DEEP = f'{{"cells": [], "metadata": {{"kernelspec": {"[" * 400_000}{"]" * 400_000}}}}}'
 NOTEBOOKS = {
     "empty": (b"", UNREADABLE),
     "no-json": (b"{", UNREADABLE),

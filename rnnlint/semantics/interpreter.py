@@ -41,12 +41,13 @@ from rnnlint.semantics.histories import Histories
 from rnnlint.semantics.state import State
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
-BASE_STEPS = 50_000
+BASE_STEPS = 60_000
 STEPS_PER_CHARACTER = 0.4
 """A whole run may take the base and this much for each character of the files it reads, so
 that large projects cost in proportion to reading them."""
 MAX_ENTRY_STEPS = 75_000
-"""What one entry point may take."""
+MAX_SHARE = 0.8
+"""What one entry point may take, at most this share of what is left for all."""
 MAX_DEPTH = 40
 """How many calls may be under way at once."""
 MAX_ACTIVATIONS = 2
@@ -356,7 +357,8 @@ class Interpreter:
             self.exhausted = True
             return
         self.context = events.Context(entry=len(self.events) + 1)
-        self.entry_limit = min(self.steps + MAX_ENTRY_STEPS, self.max_steps)
+        left = self.max_steps - self.steps
+        self.entry_limit = self.steps + min(MAX_ENTRY_STEPS, int(MAX_SHARE * left))
         self.calls.clear()
         self.histories.begin()
         try:
