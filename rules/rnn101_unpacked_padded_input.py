@@ -7,8 +7,8 @@ keras-style `pad_sequences`) to the recurrent layers that read it, across files,
 the layer calls that it reaches unpacked.
 
 It is a *warning* where the padding is felt: the final state, the last step, a pooling over
-time, a bidirectional layer, or attention without a mask. It is *advice* where only valid
-steps of a causal layer are read.
+time, a bidirectional layer, or attention without a mask. It is *advice* where the padding
+leaves a causal layer's steps alone, but a loss counts the padded ones.
 
 ## Why it matters
 A layer that runs past the end of a sequence goes on computing. After 20 steps of padding the

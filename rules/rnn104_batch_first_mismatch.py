@@ -161,12 +161,13 @@ class BatchFirstMismatch(Rule):
         wanted: int,
         trail: list[Step],
     ) -> Diagnostic:
+        where = "where the layer is built" if isinstance(event, LayerCall) else "here"
         return self.report(
             program,
             event.place,
             f"the input is {ORDER[given]} but this expects {ORDER[wanted]}: "
             "batch and time are mixed up",
-            help=f"set batch_first={given == 0} here, or transpose the input",
+            help=f"set batch_first={given == 0} {where}, or transpose the input",
             trail=trail,
         )
 

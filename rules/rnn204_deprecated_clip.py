@@ -53,9 +53,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Clip, Diagnostic, Level, Program, Rule
+from rnnlint.api import Backward, Clip, Diagnostic, Level, Program, Rule, Step
 
-REMOVED = ("clip_grad_norm", "clip_grad_value")
+DEPRECATED = "clip_grad_norm"
 
 
 class DeprecatedClip(Rule):
@@ -63,10 +63,20 @@ class DeprecatedClip(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):
-            if clip.name in REMOVED:
+            if clip.name == DEPRECATED:
                 yield self.report(
                     program,
                     clip.place,
                     f"torch.nn.utils.{clip.name} is the old name and is going away",
                     help=f"write {clip.name}_ with an underscore: it works in place",
+                    trail=self._clipped(program, clip),
                 )
+
+    def _clipped(self, program: Program, clip: Clip) -> list[Step]:
+        """The backward pass whose gradients these are."""
+        before = [
+            backward
+            for backward in program.possible(Backward)
+            if backward.context.entry == clip.context.entry and backward.time < clip.time
+        ]
+        return [Step(before[-1].place, "the gradients of this backward pass")] if before else []

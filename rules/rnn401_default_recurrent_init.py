@@ -88,7 +88,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Init, Level, Load, Opaque, Program, Rule, Step, modules, values
+from rnnlint.api import Diagnostic, Init, Level, Opaque, Program, Rule, Step, modules, values
 
 HINTS = ("init", "load", "restore", "pretrain", "resume", "checkpoint")
 
@@ -102,7 +102,7 @@ class DefaultRecurrentInit(Rule):
             trained = program.trained_by.get(layer)
             if trained is None or layer.place is None:
                 continue
-            if self._initialised(program, layer, trained.time):
+            if program.is_loaded(layer, trained) or self._initialised(program, layer, trained.time):
                 continue
             plain = layer.kind in ("RNN", "RNNCell")
             if plain and layer.place in gated:
@@ -126,11 +126,6 @@ class DefaultRecurrentInit(Rule):
         if any(
             init.parameter.name.startswith("weight_hh") and init.time < trained and _counts(init)
             for init in program.inits_of(layer)
-        ):
-            return True
-        if any(
-            layer in load.layers and load.certain and load.time < trained
-            for load in program.of(Load)
         ):
             return True
         return any(

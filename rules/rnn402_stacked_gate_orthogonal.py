@@ -99,7 +99,8 @@ class StackedGateOrthogonal(Rule):
                 program,
                 init.place,
                 message,
-                help=f"initialise gate by gate: for gate in weight.chunk({gates}): "
+                help=("only where parameter.dim() > 1, " if raises else "")
+                + f"initialise gate by gate: for gate in weight.chunk({gates}): "
                 "nn.init.orthogonal_(gate)",
                 trail=[Step(layer.place or init.place, f"the {layer.kind} is built here")],
                 level=Level.ERROR if raises else Level.ADVICE,

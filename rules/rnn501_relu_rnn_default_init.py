@@ -59,7 +59,8 @@ for _ in range(1000):
 ```
 
 ## When it stays silent
-- The recurrent matrix is set with `eye_`, copied from `torch.eye`, or made orthogonal.
+- The recurrent matrix is set with `eye_`, made orthogonal, or filled with a matrix of your own.
+- Nothing trains the layer, or its weights come from a checkpoint.
 - The activation is tanh, or is not known.
 - The ReLU stands before or behind the layer, not in its recurrence.
 
@@ -77,7 +78,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Rule, modules, values
+from rnnlint.api import Diagnostic, Level, Program, Rule, Step, modules, values
 
 SUITABLE = ("eye", "orthogonal", "assign", "copy", "parametrization")
 
@@ -92,6 +93,9 @@ class ReluRnnDefaultInit(Rule):
             nonlinearity = modules.option(layer, "nonlinearity")
             if not isinstance(nonlinearity, values.Const) or nonlinearity.value != "relu":
                 continue
+            trained = program.trained_by.get(layer)
+            if trained is None or program.is_loaded(layer, trained):
+                continue
             if any(
                 init.how in SUITABLE and init.parameter.name.startswith("weight_hh")
                 for init in program.inits_of(layer)
@@ -103,4 +107,5 @@ class ReluRnnDefaultInit(Rule):
                 "a ReLU RNN with PyTorch's default initialisation explodes or dies out",
                 help="start its recurrent weights as the identity: "
                 "nn.init.eye_(rnn.weight_hh_l0), and clip gradients",
+                trail=[Step(trained.place, "it is trained here")],
             )

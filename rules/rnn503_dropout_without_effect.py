@@ -78,7 +78,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Rule, modules, values
+from rnnlint.api import Diagnostic, Level, Program, Rule, Step, modules, values
 
 
 class DropoutWithoutEffect(Rule):
@@ -99,7 +99,8 @@ class DropoutWithoutEffect(Rule):
                 yield self.report(
                     program,
                     layer.place,
-                    f"dropout={rate.value} has no effect: a {layer.kind} applies it between "
+                    f"dropout={rate.value} has no effect: the {layer.kind} applies it between "
                     "layers, and this one has a single layer",
                     help="drop the argument and put nn.Dropout behind the layer, or stack layers",
+                    trail=[Step(place, "it is built from here") for place in layer.stack[-1:]],
                 )

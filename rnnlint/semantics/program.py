@@ -140,6 +140,13 @@ class Program:
             return self.recurrent_layers(event.optimizer) if fits or _is_step(event) else ()
         return ()
 
+    def is_loaded(self, layer: values.Layer, before: events.Event) -> bool:
+        """Whether a checkpoint surely fills a layer before something happens."""
+        return any(
+            layer in load.layers and load.certain and load.time < before.time
+            for load in self.of(events.Load)
+        )
+
     def is_stepped(self, optimizer: values.Thing) -> bool:
         """Whether the optimizer's step is seen, with all that follows, or left to Lightning."""
         steps = self.optimizer_events(optimizer, "step")
