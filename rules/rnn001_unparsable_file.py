@@ -1,9 +1,10 @@
 """A file cannot be parsed, so nothing in it was analysed.
 
 ## What it does
-Reports a file that may hold recurrent training code and that is not valid Python 3, at the line
-where the parser gave up. Code of Python 2, arguments named `async` and marks of a merge conflict
-are named as what they are.
+Reports a file, or a cell of a notebook, that may hold recurrent training code and that is not
+valid Python 3, at the line where the parser gave up. Code of Python 2, arguments named `async`
+and marks of a merge conflict are named as what they are. So are files that are too large, nested
+too deeply or too slow to be read.
 
 ## Why it matters
 rnnlint follows a batch from the loader to the layer and the loss. If one file on the way is

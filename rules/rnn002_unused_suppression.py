@@ -3,7 +3,8 @@
 ## What it does
 Reports each rule that a suppression comment names and that would not have fired there, and each
 name that no rule has, with a suggestion. Comments of rnnlint's own form are checked, and codes
-of rnnlint in a `noqa` comment; everything else in a `noqa` belongs to other tools.
+of rnnlint in a `noqa` comment; everything else in a `noqa` belongs to other tools. A comment
+that begins with `rnnlint:` and says nothing that rnnlint understands is reported, too.
 
 ## Why it matters
 A suppression that outlives its fault is a trap. The comment says that the fault is known and

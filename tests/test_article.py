@@ -46,11 +46,11 @@ def test_the_readme_shows_a_part_of_it(update_goldens: bool) -> None:
 
 
 def excerpt(report: str) -> str:
-    """Two findings of the report, its end, and dots for what is left out."""
+    """Two findings of the report, its end, and dots for what is left out, the first included."""
     findings = report.split("\n\n")
     padded = next(one for one in findings if "[RNN101]" in one)
     unclipped = next(one for one in findings if "[RNN201]" in one)
-    return f"{padded}\n...\n{unclipped}\n...\n{findings[-1]}"
+    return f"...\n{padded}\n...\n{unclipped}\n...\n{findings[-1]}"
 
 
 @pytest.mark.parametrize(

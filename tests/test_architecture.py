@@ -1,0 +1,16 @@
+"""ARCHITECTURE.md names every module of the largest room."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def test_the_map_shows_the_rooms_that_there_are() -> None:
+    text = (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    paragraph = text.partition("The largest room is")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", paragraph)) | {"program"}
+    modules = {path.stem for path in (CHECKOUT / "rnnlint" / "semantics").glob("*.py")}
+    assert named == modules - {"__init__"}
