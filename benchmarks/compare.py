@@ -31,13 +31,15 @@ BENCHMARKS = Path(__file__).resolve().parent
 CHECKOUT = BENCHMARKS.parent
 sys.path.insert(0, str(CHECKOUT))  # what stands beside this folder is measured
 
-from rnnlint.lowering.pool import SMALL_BATCH  # noqa: E402
+from rnnlint.lowering.pool import SMALL_BATCH, available_processors  # noqa: E402
 from rnnlint.project.config import load_settings  # noqa: E402
 from rnnlint.project.discovery import discover  # noqa: E402
 from rnnlint.project.sift import sift  # noqa: E402
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "venv", "node_modules", "*_cache")
 EDITED_LINES = 500
+FINISHED = (0, 1, 2)
+"""rnnlint ends with 2 where a file could not be read, and has done all its work."""
 MEBIBYTE_IN_KIBIBYTES = 1024
 
 
@@ -107,7 +109,7 @@ def run(command: Sequence[str | Path], cwd: Path, stdin: str = "") -> Sample:
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in (0, 1):
+        if process.returncode not in FINISHED:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()
             sys.exit(f"'{command[0]} ...' in {cwd} ended with {process.returncode}: {said[-2000:]}")
@@ -281,7 +283,7 @@ def main() -> None:
         "--every-file-mentions-torch", action="store_true", help="of the generated trees"
     )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=available_processors())
     parser.add_argument("--torchfix", metavar="ENVIRONMENT", help="where TorchFix is installed")
     options = parser.parse_args()
     if not options.trees and not options.synthetic:

@@ -33,11 +33,12 @@ SMALL_BATCH = 200_000
 CHUNK = 64_000
 """Code points sent to a worker at once: few messages, and no worker idle at the end."""
 LARGEST_FILE = 1_000_000
-"""Code points; a tree takes up to 280 times the memory of its text."""
+"""Code points, unless told otherwise; a tree takes up to 280 times the memory of its text."""
 FILE_TIMEOUT = 60.0
 """Seconds that one file may take."""
 START_TIMEOUT = 60.0
 """Seconds that a worker may take to start."""
+_SIMPLIFY = "simplify its longest expression or exclude the file"
 
 
 def lower_all(
@@ -46,6 +47,7 @@ def lower_all(
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     timeout: float = FILE_TIMEOUT,
+    largest: int = LARGEST_FILE,
 ) -> Iterator[tuple[str, Lowered]]:
     """Lower files, and yield each one's result as soon as it is there.
 
@@ -54,29 +56,32 @@ def lower_all(
         jobs: how many processes may work at once; by default as many as there are processors.
         progress: called after each file with how many are done, and of how many.
         timeout: seconds after which a file is given up.
+        largest: how many code points a file may have.
 
     Yields:
         A path and its result, every path once, in no particular order.
     """
     files = dict(texts)
-    results = _results(files, jobs or _available_processors(), timeout)
+    results = _results(files, jobs or available_processors(), timeout, largest)
     for done, (path, result) in enumerate(results, start=1):
         if progress is not None:
             progress(done, len(files))
         yield path, result
 
 
-def _available_processors() -> int:
+def available_processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _results(files: dict[str, str], jobs: int, timeout: float) -> Iterator[tuple[str, Lowered]]:
+def _results(
+    files: dict[str, str], jobs: int, timeout: float, largest: int
+) -> Iterator[tuple[str, Lowered]]:
     remote: dict[str, str] = {}
     is_small = sum(map(len, files.values())) < SMALL_BATCH
     for path, text in files.items():
-        if len(text) > LARGEST_FILE:
-            yield path, _too_large(text)
+        if len(text) > largest:
+            yield path, _too_large(text, largest)
         elif (begin := _endless_expression(text)) is not None:
             yield path, _too_long(text, begin)
         elif is_small and _is_tame(text):
@@ -102,14 +107,15 @@ def _endless_expression(text: str) -> int | None:
 def _too_long(text: str, begin: int) -> SyntaxProblem:
     from rnnlint.lowering.problems import problem_at
 
-    message = "an expression of thousands of operands begins here; move its data to another file"
-    return problem_at(text, begin, message)
+    message = "an expression of thousands of operands begins here"
+    return problem_at(text, begin, message, "move its data to another file")
 
 
-def _too_large(text: str) -> SyntaxProblem:
+def _too_large(text: str, largest: int) -> SyntaxProblem:
     return SyntaxProblem(
         f"the file is too large to analyse: {len(text):,} characters, where "
-        f"{LARGEST_FILE:,} are allowed; exclude it or split it"
+        f"{largest:,} are allowed",
+        remedy="exclude it, split it, or raise max-file-size in the settings",
     )
 
 
@@ -123,8 +129,8 @@ def lower_encoded(text: str) -> Lowered:
     except Exception as error:
         # No file may stop a run, not even by a fault of ours.
         return SyntaxProblem(
-            f"rnnlint failed on this file with {type(error).__name__}: {error}; "
-            "please report it, and exclude the file meanwhile"
+            f"rnnlint failed on this file with {type(error).__name__}: {error}",
+            remedy="please report it, and exclude the file meanwhile",
         )
 
 
@@ -314,22 +320,19 @@ class _Pool:
             )
         path, *rest = worker.paths
         self.waiting.extend(reversed(rest))
-        message = (
-            f"parsing this file took more than {self.timeout:g} seconds; "
-            "simplify its longest expression or exclude the file"
-        )
-        yield path, SyntaxProblem(message)
+        message = f"parsing this file took more than {self.timeout:g} seconds"
+        yield path, SyntaxProblem(message, remedy=_SIMPLIFY)
 
 
 def _death(exit_code: int | None) -> SyntaxProblem:
     if sys.platform != "win32" and exit_code == -signal.SIGKILL:
         return SyntaxProblem(
-            "the process that parsed this file was killed, probably for want of memory; "
-            "split the file or exclude it"
+            "the process that parsed this file was killed, probably for want of memory",
+            remedy="split the file or exclude it",
         )
     return SyntaxProblem(
-        f"the parser crashed on this file (exit code {exit_code}): nested too deeply; "
-        "simplify its longest expression or exclude the file"
+        f"the parser crashed on this file (exit code {exit_code}): nested too deeply",
+        remedy=_SIMPLIFY,
     )
 
 

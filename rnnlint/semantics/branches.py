@@ -61,9 +61,11 @@ def _arms_behind(node: ir.If) -> list[tuple[ir.Stmt, ...]]:
 def _is_main_test(test: ir.Expr) -> bool:
     return (
         isinstance(test, ir.Compare)
-        and isinstance(test.left, ir.Name)
-        and test.left.id == "__name__"
         and test.ops == ("==",)
+        and any(
+            isinstance(side, ir.Name) and side.id == "__name__"
+            for side in (test.left, *test.comparators)
+        )
     )
 
 

@@ -73,7 +73,7 @@ def _function(
 def _class(run: Interpreter, callee: values.Class, arguments: Arguments, place: Place) -> Value:
     instance = run.instantiate(callee, arguments, place)
     if "<instance>" not in callee.fields:
-        callee.fields["<instance>"] = instance
+        run.state.set(callee.fields, "<instance>", instance)
     return instance
 
 

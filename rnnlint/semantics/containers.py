@@ -45,7 +45,9 @@ def call_list_method(
         run.state.set(fields, "order", "sorted")
         run.state.set(fields, "order_steps", steps)
         return NONE
-    if name in ("copy", "__iter__"):
+    if name == "copy":
+        return values.fresh_copy(owner)
+    if name == "__iter__":
         return owner
     if name in ("reverse", "clear", "remove", "close", "send"):
         return NONE
@@ -53,7 +55,7 @@ def call_list_method(
 
 
 def append(run: Interpreter, owner: values.ListObject, value: Value, side: str) -> None:
-    if run.filling and not isinstance(value, (values.Tensor, values.Object)):
+    if run.filling and not operations.is_content(value):
         step = Step(run.filling[-1], "appends padding until each sequence is long enough")
         run.state.set(owner.fields, "padding", values.Padding(side, (step,)))
         return
@@ -106,8 +108,14 @@ def _dict_keys(run: Interpreter, owner: values.DictObject, arguments: Arguments)
 def _dict_update(run: Interpreter, owner: values.DictObject, arguments: Arguments) -> Value:
     more = arguments.first
     merged = dict(owner.fields["entries"])
-    if isinstance(more, values.DictObject):
+    if isinstance(more, values.DictObject) and more.fields["rest"] is None:
         merged.update(more.fields["entries"])
+    elif arguments.positional or arguments.open:
+        merged = {key: join([value, UNKNOWN]) for key, value in merged.items()}
+        if isinstance(more, values.DictObject):
+            merged.update(more.fields["entries"])
+        rest = owner.fields["rest"]
+        run.state.set(owner.fields, "rest", join([*([rest] if rest is not None else []), UNKNOWN]))
     merged.update(arguments.keywords)
     run.state.set(owner.fields, "entries", merged)
     return NONE
@@ -152,7 +160,7 @@ def call_text_method(owner: values.Const, name: str, arguments: Arguments) -> Va
     named = {k: v.value for k, v in arguments.keywords.items() if isinstance(v, values.Const)}
     try:
         result = getattr(owner.value, name)(*plain, **named)
-    except (TypeError, ValueError, IndexError, KeyError, AttributeError):
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
         return UNKNOWN
     if isinstance(result, (list, tuple)):
         return values.ListObject(tuple(values.Const(part, option) for part in result[:64]))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     """`torch.zeros(2, n, h)`, `np.zeros((n, m))`."""
     given = arguments.positional
+    if entry.kind in ("randint", "full", "arange", "eye", "identity"):
+        given = [size for size in given if _is_sizes(size)][:1]
     if len(given) == 1 and isinstance(given[0], (values.Tuple, values.ListObject)):
         given = list(iteration.known_items(run, given[0]) or ())
     if any(isinstance(value, values.Shortfall) for value in given):
@@ -38,6 +40,10 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     return Tensor(
         fresh=True, dims=tuple(given), rank=len(given) or None, device=device, device_steps=steps
     )
+
+
+def _is_sizes(value: Value) -> bool:
+    return isinstance(value, (values.Tuple, values.ListObject))
 
 
 def as_batch(value: Value) -> Tensor | None:
@@ -253,15 +259,18 @@ def _collate(loader: values.Thing) -> Value | None:
 
 def _order(loader: values.Thing) -> str:
     """A loader with its own sampler may sort; any other yields any order."""
-    own = {"batch_sampler", "sampler", "<open>"} & {
-        key for key, value in loader.options.items() if value != NONE
-    }
-    return "" if own else "arbitrary"
+    return "" if _samples_itself(loader) else "arbitrary"
+
+
+def _samples_itself(loader: values.Thing) -> bool:
+    return any(
+        loader.options.get(key, NONE) != NONE for key in ("batch_sampler", "sampler", "<open>")
+    )
 
 
 def _is_single(loader: values.Thing) -> bool:
     """Whether a loader yields batches of one sample, which nothing pads."""
-    if loader.options.keys() & {"batch_sampler", "sampler", "<open>"}:
+    if _samples_itself(loader):
         return False
     size = loader.options.get("batch_size", values.Const(1))
     return isinstance(size, values.Const) and size.value == 1 and not size.option

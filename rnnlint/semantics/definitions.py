@@ -41,6 +41,8 @@ def _function(run: Interpreter, node: ir.FunctionDef, frame: Frame) -> Flow:
         decorators,
     )
     run.functions[id(node)] = function
+    if function.kind == "setter":
+        return ""  # the name stays the property's
     statements.bind_name(run, node.name, function, frame)
     return ""
 
@@ -111,10 +113,6 @@ def _import_from(run: Interpreter, node: ir.ImportFrom, frame: Frame) -> Flow:
             _import_star(run, module, frame)
             continue
         value = attributes.get_attribute(run, module, alias.name, place)
-        if isinstance(value, values.Unknown) and isinstance(module, values.ModuleScope):
-            sub = run.resolve(module.path, alias.name, 1)
-            if sub is not None:
-                value = values.Folder(sub) if sub.endswith("/") else run.module(sub)
         statements.bind_name(run, alias.asname or alias.name, value, frame)
     return ""
 
@@ -124,9 +122,13 @@ def _import_star(run: Interpreter, module: Value, frame: Frame) -> None:
         for name, value in list(module.fields.items()):
             if isinstance(name, str) and not name.startswith("_") and isinstance(value, Value):
                 statements.bind_name(run, name, value, frame)
+        handed_on = module.fields.get("<stars>", ())
     elif isinstance(module, values.External):
-        stars = frame.module.fields.setdefault("<stars>", [])
-        stars.append(module.name)
+        handed_on = (module.name,)
+    else:
+        return
+    known = frame.module.fields.get("<stars>", ())
+    run.state.set(frame.module.fields, "<stars>", (*known, *handed_on))
 
 
 EXECUTORS: dict[type, Callable[[Interpreter, Any, Frame], Flow]] = {

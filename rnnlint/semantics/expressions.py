@@ -196,11 +196,13 @@ def _dict(run: Interpreter, node: ir.Dict, frame: Frame) -> Value:
         value = evaluate(run, item, frame)
         if key is None:
             if isinstance(value, values.DictObject):
-                entries.update(value.fields["entries"])
                 if value.fields["rest"] is not None:
                     rest.append(value.fields["rest"])
+                    entries = {name: join([entry, UNKNOWN]) for name, entry in entries.items()}
+                entries.update(value.fields["entries"])
             else:
                 rest.append(UNKNOWN)
+                entries = {name: join([entry, UNKNOWN]) for name, entry in entries.items()}
             continue
         name = evaluate(run, key, frame)
         if isinstance(name, values.Const):

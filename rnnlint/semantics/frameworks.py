@@ -39,8 +39,11 @@ def call_lightning_method(
             events.Clip(place, run.context, "clip_gradients", modules.layers_in(module) or None)
         )
     elif name in ("optimizers", "lr_schedulers"):
-        made = module.fields.get(f"<{name}>")
-        return made if isinstance(made, Value) else UNKNOWN
+        configured = module.fields.get("<optimizers>")
+        if name == "lr_schedulers" or not isinstance(configured, Value):
+            return UNKNOWN
+        found = modules.optimizers_in(configured)
+        return found[0] if len(found) == 1 else values.ListObject(tuple(found))
     elif name == "save_hyperparameters":
         return NONE
     return UNKNOWN
@@ -164,8 +167,9 @@ def run_lightning_module(
         loader = _hook(run, module, "train_dataloader", Arguments(), place)
     batch = iteration.element(run, loader) if loader is not None else UNKNOWN
     run.loop_counter += 1
+    number = run.loop_counter
     for turn in range(2):
-        with run.loop(place, run.loop_counter, turn):
+        with run.loop(place, number, turn):
             loss = _hook(run, module, "training_step", Arguments([batch, UNKNOWN]), place)
             if loss is not None and module.fields.get("automatic_optimization") != values.FALSE:
                 graph = tensors.graph_of(loss)
@@ -320,8 +324,9 @@ def _ignite_run(run: Interpreter, engine: values.Thing, arguments: Arguments, pl
     loader = arguments.get(0, "data")
     batch = iteration.element(run, loader) if loader is not None else UNKNOWN
     run.loop_counter += 1
+    number = run.loop_counter
     for turn in range(2):
-        with run.loop(place, run.loop_counter, turn):
+        with run.loop(place, number, turn):
             if function is not None:
                 calls.call(run, function, Arguments([engine, batch]), place)
             for handler in _handlers(engine):

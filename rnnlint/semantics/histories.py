@@ -80,7 +80,7 @@ class Histories:
         Calls are told apart by their constants, and padded batches from others.
         """
         told: list[Value | bool] = []
-        for value in arguments.positional:
+        for value in arguments.all():
             if isinstance(value, values.Const):
                 told.append(value)
             elif isinstance(value, values.Tensor) and value.padding is not None:

@@ -132,8 +132,8 @@ class Interpreter:
         """How many calls were under way when each execution of a loop began."""
         self.returned_at: Place | None = None
         """The expression that the last `return` gave back."""
-        self.unpacked: Place | None = None
-        """The expression whose value was last unpacked into several names."""
+        self.unpacked: set[Place] = set()
+        """Expressions whose value is unpacked into several names."""
         self.filling: list[Place] = []
         """Loops that append padding until a sequence is long enough."""
 
@@ -203,15 +203,15 @@ class Interpreter:
         return scope
 
     def _run_module(self, scope: values.ModuleScope, file: ir.FileIR) -> None:
-        saved = self.context
-        self.context = events.Context(entry=saved.entry)
+        saved, branch = self.context, self.state
+        self.context, self.state = events.Context(entry=saved.entry), State()
         frame = Frame(scope.fields, scope)
         try:
             self.execute(file.body, frame)
         except RecursionError:
             self.exhausted = True
         finally:
-            self.context = saved
+            self.context, self.state = saved, branch
 
     def execute(self, block: tuple[ir.Stmt, ...], frame: Frame) -> Flow:
         """Run statements in a frame, and say how they ended."""
@@ -334,9 +334,13 @@ class Interpreter:
         if isinstance(made, Value):
             return made
         cls.fields["<fabricated>"] = UNKNOWN
-        with self._within(fabricated=True):
-            place = cls.place or Place("", 0, 0)
-            made = self.instantiate(cls, Arguments(open_ended=True), place)
+        branch, self.state = self.state, State()
+        try:
+            with self._within(fabricated=True):
+                place = cls.place or Place("", 0, 0)
+                made = self.instantiate(cls, Arguments(open_ended=True), place)
+        finally:
+            self.state = branch
         cls.fields["<fabricated>"] = made
         return made
 

@@ -97,7 +97,7 @@ def item(run: Interpreter, value: Value, index: int, total: int | None = None) -
     return element(run, value)
 
 
-def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
+def turns(run: Interpreter, value: Value) -> Iterator[tuple[Value, bool]]:
     """The items of the turns in which a loop's body is looked at.
 
     Known items are visited one by one; otherwise the body runs twice over the
@@ -107,18 +107,18 @@ def turns(run: Interpreter, value: Value, place: Place) -> Iterator[Value]:
     """
     items = _all_items(run, value)
     if items is not None and len(items) <= MAX_UNROLLED and _worth_unrolling(items):
-        yield from items
+        yield from ((item, False) for item in items)
         if len(items) == 1 and not isinstance(items[0], values.Parameter):
-            yield items[0]
+            yield items[0], True
         return
     if items is not None and not items:
-        yield UNKNOWN
+        yield UNKNOWN, False
         return
     repeated = element(run, value)
     seen = len(run.events)
-    yield repeated
+    yield values.fresh_copy(repeated), False
     if len(run.events) > seen and not run.context.settled and run.context.gradients:
-        yield repeated
+        yield values.fresh_copy(repeated), True
 
 
 def _all_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:

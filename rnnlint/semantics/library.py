@@ -122,6 +122,8 @@ def _container(
             items = (iteration.element(run, given[0]),)
         children = dict(enumerate(items))
     else:
+        if len(given) == 1 and isinstance(given[0], values.Slice) and given[0].lower is not None:
+            given = [iteration.element(run, given[0].lower)]  # `Sequential(*layers)`
         children = dict(enumerate(given))
     return values.Container(entry.kind, place, children)
 
@@ -391,7 +393,7 @@ def unknown_method(
     if name == "backward":
         tensors.backward(run, receiver, arguments, place)
         return NONE
-    if name == "step" and place == run.unpacked:
+    if name == "step" and place in run.unpacked:
         return calls.opaque(run, name, arguments, place)  # an environment's
     if name in ("step", "zero_grad"):
         # With an argument it is a scheduler's step, unless that is a closure.
@@ -431,6 +433,8 @@ def attribute_of_thing(run: Interpreter, thing: values.Thing, name: str, place: 
         return thing.options.get("dataset", UNKNOWN)
     if thing.kind == "namespace":
         return UNKNOWN
+    if thing.kind == "fabric" and name == "device":
+        return values.Device("gpu")
     return values.Native(name, thing)
 
 

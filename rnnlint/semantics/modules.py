@@ -242,7 +242,10 @@ def set_layer_attribute(
     run: Interpreter, owner: values.Layer | values.Container, name: str, value: Value, place: Place
 ) -> None:
     if isinstance(owner, values.Container):
-        run.state.set(owner.fields, name, value)
+        if _is_module_like(value):
+            run.state.set(owner.fields, "children", {**owner.fields["children"], name: value})
+        else:
+            run.state.set(owner.fields, name, value)
         return
     for known, rank in parameters.parameter_names(owner):
         if known == name:

@@ -187,7 +187,7 @@ def _list_padding(value: Value) -> values.Padding | None:
 
 def extend_list(run: Interpreter, target: values.ListObject, more: Value, place: Place) -> None:
     """`target.extend(more)` and `target += more`."""
-    if isinstance(more, values.Filler):
+    if isinstance(more, values.Filler) and not is_content(more.value):
         step = Step(more.place, "pads each sequence to a common length")
         run.state.set(target.fields, "padding", values.Padding("right", (step,)))
         return
@@ -196,6 +196,11 @@ def extend_list(run: Interpreter, target: values.ListObject, more: Value, place:
         run.state.set(target.fields, "items", (*old, *new))
     else:
         append_unknown(run, target, iteration.element(run, more))
+
+
+def is_content(value: Value) -> bool:
+    """Whether a value is more than the number or symbol that sequences are filled up with."""
+    return any(isinstance(m, (values.Tensor, values.Object)) for m in values.members(value))
 
 
 def append_unknown(run: Interpreter, target: values.ListObject, value: Value) -> None:
@@ -256,7 +261,6 @@ _NEVER_NONE = (
     values.Object,
     values.Function,
     values.Bound,
-    values.External,
     values.Size,
     values.Parameter,
     values.Parameters,
@@ -308,15 +312,18 @@ def _membership(op: str, left: Value, right: Value) -> Value:
     return UNKNOWN
 
 
-def optional(value: Value) -> Value:
+def optional(value: Value, depth: int = 4) -> Value:
     """A constant chosen by an option is itself an option."""
     if isinstance(value, values.Const):
         return values.Const(value.value, option=True)
+    if not depth:
+        return value
     if isinstance(value, values.ListObject) and value.fields["items"] is not None:
-        return values.ListObject(tuple(optional(item) for item in value.fields["items"]))
+        items = tuple(optional(item, depth - 1) for item in value.fields["items"])
+        return values.ListObject(items, kind=value.kind)
     if isinstance(value, values.DictObject):
         entries = value.fields["entries"]
         return values.DictObject(
-            {key: optional(item) for key, item in entries.items()}, value.fields["rest"]
+            {key: optional(item, depth - 1) for key, item in entries.items()}, value.fields["rest"]
         )
     return value

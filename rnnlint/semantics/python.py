@@ -446,7 +446,7 @@ FUNCTIONS: dict[str, Effect] = {
     "tqdm.tqdm_notebook": _same,
     "rich.progress.track": _same,
     "collections.OrderedDict": _dict,
-    "collections.defaultdict": lambda run, arguments, place: values.DictObject({}, None),
+    "collections.defaultdict": lambda run, arguments, place: values.DictObject({}, UNKNOWN),
     "collections.deque": _list("list"),
     "types.SimpleNamespace": _namespace,
     "argparse.Namespace": _namespace,
@@ -456,5 +456,5 @@ FUNCTIONS: dict[str, Effect] = {
     "configargparse.ArgumentParser": _parser,
     "configargparse.ArgParser": _parser,
     "optparse.OptionParser": _parser,
-    "typing.cast": lambda run, arguments, place: arguments.positional[-1],
+    "typing.cast": lambda run, arguments, place: arguments.get(1, "val") or UNKNOWN,
 }

@@ -94,6 +94,8 @@ def _join_any(values: list[Any]) -> Any:
     if all(isinstance(value, tuple) for value in values):
         # The items of a list that one branch extended: keep what was added.
         return max(values, key=len)
+    if all(value is None or isinstance(value, tuple) for value in values):
+        return None  # a list whose items one branch lost count of
     if all(isinstance(value, dict) for value in values):
         merged: dict[Any, Any] = {}
         for value in values:

@@ -121,7 +121,7 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
         return ""
     target = node.targets[0]
     if isinstance(target, ir.Sequence) and len(target.elements) >= SEVERAL:
-        run.unpacked = frame.place(node.value)
+        run.unpacked.add(frame.place(node.value))
     value = expressions.evaluate(run, node.value, frame)
     for target in node.targets:
         if isinstance(target, ir.Name) and _is_option(target.id, node.value, frame):
@@ -277,9 +277,7 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
         run.filling.append(place)
     flow = ""
     try:
-        before: Value | None = None
-        for turn, item in enumerate(iteration.turns(run, iterable, place)):
-            again, before = item is before, item
+        for turn, (item, again) in enumerate(iteration.turns(run, iterable)):
             with run.loop(place, number, turn, again):
                 assign(run, node.target, item, frame)
                 flow = run.execute(node.body, frame)

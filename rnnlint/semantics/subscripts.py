@@ -196,6 +196,9 @@ def _set_dict_item(run: Interpreter, owner: values.DictObject, key: Value, value
         rest = owner.fields["rest"]
         joined = join([rest, value]) if isinstance(rest, Value) else value
         run.state.set(owner.fields, "rest", joined)
+        entries = owner.fields["entries"]
+        changed = {name: join([entry, value]) for name, entry in entries.items()}
+        run.state.set(owner.fields, "entries", changed)
 
 
 def _set_list_item(run: Interpreter, owner: values.ListObject, key: Value, value: Value) -> None:

@@ -23,9 +23,9 @@ def changed(tensor: Tensor, **changes: Any) -> Tensor:
 
 def kept(tensor: Tensor) -> Tensor:
     """The result of an operation that works element by element."""
-    if tensor.output_of is None and tensor.activation is None and not tensor.fresh:
+    if tensor.activation is None and not tensor.fresh:
         return tensor
-    return changed(tensor, output_of=tensor.output_of, activation=None, fresh=False)
+    return changed(tensor, activation=None, fresh=False)
 
 
 def derived(tensor: Tensor) -> Tensor:

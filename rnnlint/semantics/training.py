@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
-def leads_to_parameters(value: Value) -> bool:
+def leads_to_parameters(value: Value, depth: int = 3) -> bool:
     """Whether a value is, or holds, parameters of modules."""
-    if isinstance(value, (values.Parameters, values.Parameter)):
-        return True
-    return any(leads_to_parameters(inner) for inner in modules.contained(value)) or (
-        isinstance(value, values.Union) and any(leads_to_parameters(m) for m in value.members)
+    return any(
+        isinstance(member, (values.Parameters, values.Parameter))
+        or (depth > 0 and any(leads_to_parameters(i, depth - 1) for i in modules.contained(member)))
+        for member in values.members(value)
     )
 
 

@@ -86,7 +86,7 @@ class Const(Record, frozen=True):
 
 MAX_TEXT = 1000
 MAX_BITS = 64
-_WIDE = re.compile(r"\d{4}")
+_WIDE = re.compile(r"\d{4}|\{[^{}]+\{")
 
 
 def is_unwieldy(constant: object) -> bool:
@@ -412,19 +412,12 @@ class Class(Object):
         return self.node.name
 
     def _ancestry(self) -> Iterator[Value]:
-        seen: set[int] = set()
-        stack: list[Value] = [self]
-        while stack:
-            current = stack.pop(0)
-            if isinstance(current, Union):
-                stack[:0] = current.members
-                continue
-            if isinstance(current, Class):
-                if id(current) in seen:
-                    continue
-                seen.add(id(current))
-                stack[:0] = current.bases
-            yield current
+        found: list[Value] = [self]
+        for base in (member for given in self.bases for member in members(given)):
+            found.extend(base.ancestry if isinstance(base, Class) else (base,))
+        # A base that several share comes after all of them, as in Python.
+        last = {id(base): position for position, base in enumerate(found)}
+        return (base for position, base in enumerate(found) if last[id(base)] == position)
 
     def external_bases(self) -> tuple[str, ...]:
         """Names of the library classes it inherits from."""
@@ -534,6 +527,8 @@ def members(value: Value) -> tuple[Value, ...]:
 def fresh_copy(value: Value) -> Value:
     """A list or dict of its own with the same content; other values as they are."""
     twin: ListObject | DictObject
+    if isinstance(value, Tuple):
+        return Tuple(tuple(fresh_copy(item) for item in value.items))
     if isinstance(value, ListObject):
         twin = ListObject(None, kind=value.kind)
     elif isinstance(value, DictObject):
