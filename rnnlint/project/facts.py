@@ -7,6 +7,7 @@ They decide which files are worth parsing: they may say yes too often, and hardl
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import msgspec
@@ -70,13 +71,13 @@ _FRAMEWORKS = (
 # Each expression begins with a literal, which makes the search for it fast.
 _SUFFIX = rb"(?:Cell|CellBase|Base)?\b"
 _LAYERS = tuple(re.compile(rb"\." + kind + _SUFFIX) for kind in (b"LSTM", b"GRU", b"RNN"))
-_IMPORTED_LAYER = re.compile(
-    rb"torch\.nn[\w.]*[ \t]+import[ \t]*(?:\([^)]*?|(?:\\\r?\n|[^\n(])*?)\b(?:LSTM|GRU|RNN)"
-    + _SUFFIX
-)
-_STARRED_LAYER = re.compile(
-    rb"torch\.nn[\w.]*[ \t]+import[ \t]+\*[\s\S]*?\b(?:LSTM|GRU|RNN)(?:Cell)?[ \t]*[(,)\]}]"
-)
+_LAYER_NAME = re.compile(rb"\b(?:LSTM|GRU|RNN)" + _SUFFIX)
+# The bounds keep a hostile file from being read again for each of its words.
+_LAYER_IMPORT = re.compile(rb"torch\.nn[\w.]{0,200}[ \t]{1,200}import\b[ \t]*")
+_IMPORTED_NAMES = re.compile(rb"\([^)]*|[^\n(\\]*(?:\\(?:\r?\n)?[^\n(\\]*)*")
+_LONGEST_LIST = 8_000
+_STAR_IMPORT = re.compile(rb"torch\.nn[\w.]{0,200}[ \t]{1,200}import[ \t]{1,200}\*")
+_BARE_LAYER = re.compile(rb"\b(?:LSTM|GRU|RNN)(?:Cell)?[ \t]*[(,)\]}]")
 _CHOSEN_LAYER = re.compile(
     # Activations, norms and losses are chosen in this way too, and by far more often.
     rb"getattr\(\s*[\w.]*\bnn\s*,(?!\s*[\w.'\"\[\]]*(?:[aA]ct|[nN]orm|[lL]oss|[cC]rit|[pP]ool))"
@@ -124,10 +125,30 @@ def names_layer(program: bytes) -> bool:
         return True
     if any(word in program for word in _TELLING):
         return True
-    return any(
-        expression.search(program) is not None
-        for expression in (_CHOSEN_LAYER, _IMPORTED_LAYER, _STARRED_LAYER)
-    )
+    if _CHOSEN_LAYER.search(program) is not None:
+        return True
+    return _imports_layer(program) or _names_starred_layer(program)
+
+
+def _imports_layer(program: bytes) -> bool:
+    """Whether a recurrent layer stands in the list of names of an import from `torch.nn`."""
+    layers: list[int] | None = None
+    for statement in _LAYER_IMPORT.finditer(program):
+        if layers is None:
+            layers = [name.start() for name in _LAYER_NAME.finditer(program)]
+        following = bisect_left(layers, statement.end())
+        if following == len(layers):
+            return False
+        names = _IMPORTED_NAMES.match(program, statement.end(), statement.end() + _LONGEST_LIST)
+        if names is not None and layers[following] < names.end():
+            return True
+    return False
+
+
+def _names_starred_layer(program: bytes) -> bool:
+    """Whether a recurrent layer is named without its module behind a star import."""
+    star = _STAR_IMPORT.search(program)
+    return star is not None and _BARE_LAYER.search(program, star.end()) is not None
 
 
 def mentions_training(program: str) -> bool:
@@ -180,18 +201,25 @@ def _inner_names(text: str) -> tuple[str, ...]:
     return tuple(first or second for first, second in _INNER_DEFINITION.findall(text))
 
 
+_IMPORT_LINE = re.compile(r"[ \t\f]*(?:import|from) ")
+_LONGEST_CALL = 8_000
+
+
 def module_uses(program: str, handle: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Where a program uses a module that it holds as `handle`, and with which attributes.
 
     There are none where the module is taken for a value: `getattr(models, kind)`.
     """
     pattern = re.compile(rf"{re.escape(handle)}\b((?:\.\w+)*)")
+    searched, imports = 0, _IMPORT_LINE.match(program) is not None
     for match in pattern.finditer(program):
+        # Of a long line each stretch is searched once.
+        line_end = program.rfind("\n", searched, match.start())
+        if line_end >= 0:
+            imports = _IMPORT_LINE.match(program, line_end + 1) is not None
+        searched = match.start()
         before = program[match.start() - 1 : match.start()]
-        if before == "." or before == "_" or before.isalnum():
-            continue
-        line_start = program.rfind("\n", 0, match.start()) + 1
-        if program[line_start : match.start()].lstrip().startswith(("import ", "from ")):
+        if imports or before == "." or before == "_" or before.isalnum():
             continue
         attributes = tuple(match[1].split(".")[1:])
         if attributes and attributes[0] != "__dict__":
@@ -204,5 +232,5 @@ def _is_argument(program: str, start: int, end: int) -> bool:
     """Whether a name stands between brackets or commas, and not in a list of imports."""
     if program[end : end + 1] not in (",", ")") or program[start - 1] not in ("(", ",", " ", "="):
         return False
-    opening = program.rfind("(", 0, start)
+    opening = program.rfind("(", max(start - _LONGEST_CALL, 0), start)
     return opening >= 0 and not program[max(opening - 9, 0) : opening].rstrip().endswith("import")

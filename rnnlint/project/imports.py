@@ -158,13 +158,15 @@ def _shared(first: str, second: str) -> int:
 # --- imports of a file that is not parsed ---------------------------------------
 
 _WORD = re.compile(rb"import\b")
-# What may stand before the word in its line: nothing, or the start of a one-line block.
-_FROM = re.compile(
-    rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?from[ \t]*(\.[. \t]*|[ \t])[ \t]*([\w.]*)[ \t\\\r\n]*$"
-)
-_PLAIN = re.compile(rb"(?:^|[;:])[ \t]*(?:lazy[ \t]+)?$")
+_BEFORE, _BEHIND = 300, 8_000
+"""How many bytes around the word are looked at: without a bound, hostile files take minutes."""
+_LAZY = re.compile(rb"lazy(?:[ \t]+|$)")
+_FROM = re.compile(rb"from(?=[ \t.])([. \t]*)([\w.]*)")
+# A list ends where no name can follow.  The bracket or colon that ends one spoils its last item.
 _NAMES = re.compile(
-    rb"[ \t]*(?:\\\r?\n[ \t]*)*(?:\(((?:[^)#]|#[^\r\n]*)*)\)|((?:\\\r?\n|[^\n\r;#\\])*))"
+    rb"[ \t]*(?:\\\r?\n[ \t]*)*"
+    rb"(?:\(([^()#]*(?:#[^\r\n]*(?![^\r\n])[^()#]*)*)\)"
+    rb"|([^\n\r;#\\:(]*(?:\\\r?\n[^\n\r;#\\:(]*)*[:(]?))"
 )
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _ALIASED = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?\s*$")
@@ -177,24 +179,39 @@ def module_imports(data: bytes) -> tuple[ModuleImport, ...]:
     """
     found: list[ModuleImport] = []
     for word in _WORD.finditer(data):
-        start = data.rfind(b"\n", 0, word.start()) + 1
-        head = data[start : word.start()]
-        if head.strip() == b"" and data[max(start - 3, 0) : start].rstrip(b"\r\n").endswith(b"\\"):
-            # `from package \` and `import name` on the next line.
-            start = data.rfind(b"\n", 0, start - 1) + 1
-            head = data[start : word.start()].replace(b"\\", b" ")
-        origin = _FROM.search(head)
+        clause = _clause(data, word.start())
+        if clause is None:
+            continue
+        if not clause:
+            found.extend(_plain_imports(_name_list(data, word.end())))
+            continue
+        origin = _FROM.fullmatch(clause)
         if origin is not None:
             level, module = origin[1].count(b"."), origin[2].decode("utf-8", "replace")
             found.extend(_from_import(module, level, _name_list(data, word.end())))
-        elif _PLAIN.search(head):
-            found.extend(_plain_imports(_name_list(data, word.end())))
     return tuple(found)
+
+
+def _clause(data: bytes, position: int) -> bytes | None:
+    """What stands before the word `import` in its statement, None when that is a comment."""
+    floor = max(position - _BEFORE, 0)
+    start = max(data.rfind(b"\n", floor, position) + 1, floor)
+    head = data[start:position]
+    if b"#" in head:
+        return None
+    if not head.strip() and data[max(start - 3, 0) : start].rstrip(b"\r\n").endswith(b"\\"):
+        # `from package \` and `import name` on the next line.
+        start = max(data.rfind(b"\n", floor, start - 1) + 1, floor)
+        head = data[start:position].replace(b"\\", b" ")
+    # The statement may be the last of several in its line, or stand in a one-line block.
+    clause = head[max(head.rfind(b";"), head.rfind(b":")) + 1 :].strip()
+    lazy = _LAZY.match(clause)
+    return clause if lazy is None else clause[lazy.end() :]
 
 
 def _name_list(data: bytes, position: int) -> list[tuple[str, str]]:
     """The names behind the word `import`, with their aliases ("" for none)."""
-    match = _NAMES.match(data, position)
+    match = _NAMES.match(data, position, position + _BEHIND)
     text = b"" if match is None else match[1] if match[1] is not None else match[2]
     if b"#" in text:
         text = _COMMENT.sub(b"", text)

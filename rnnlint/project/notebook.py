@@ -106,7 +106,7 @@ _LINE_MAGIC = re.compile(r"[ \t]*([%!?])")
 _HELP = re.compile(r"[ \t]*[\w.%*\[\]'\"]+\?{1,2}[ \t]*[\r\n]*\Z")
 _ASSIGNED_MAGIC = re.compile(r"[ \t]*[A-Za-z_][\w.]*(?:[ \t]*,[ \t]*[\w.]+)*[ \t]*=[ \t]*(?=[%!])")
 _TIMED_STATEMENT = re.compile(
-    r"[ \t]*(%time(?:it)?(?:[ \t]+-\w+(?:[ \t]*\d+)?)*)[ \t]+"
+    r"[ \t]*(%time(?:it)?(?:[ \t]+-[A-Za-z]+(?:[ \t]*\d+)?)*)[ \t]+"
     r"(?!(?:for|while|if|with|try|def|class|async|@)\b)[^\s#-]"
 )
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
