@@ -71,7 +71,7 @@ def analyse_project(
     reader = _Reader(root, settings, overlay)
     graph = ImportGraph(files)
     sources = reader.sources(_sifted(reader, files, overlay, cache))
-    lowered, problems = _lower(sources, cache, progress)
+    lowered, problems = _lower(sources, settings.max_file_size, cache, progress)
     indexes = _Indexes(sources)
     found = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
     infos = registry.available(settings.plugins)
@@ -150,10 +150,11 @@ class _Problem(msgspec.Struct, frozen=True):
     path: str
     offset: int
     message: str
+    remedy: str
 
 
 def _lower(
-    sources: dict[str, Source], cache: Cache, progress: Progress | None
+    sources: dict[str, Source], limit: int, cache: Cache, progress: Progress | None
 ) -> tuple[dict[str, ir.FileIR], list[_Problem]]:
     """The representation of each source, from the cache where it is known."""
     blobs = Blobs(cache, "representations")
@@ -168,17 +169,17 @@ def _lower(
             missing[path] = source.text
     problems: list[_Problem] = []
     mended: dict[str, str] = {}
-    for path, result in _lowered(missing, progress):
+    for path, result in _lowered(missing, limit, progress):
         decoded = _decoded(result)
         if not isinstance(result, ir.SyntaxProblem) and isinstance(decoded, ir.FileIR):
             lowered[path] = decoded
             blobs.put(sources[path].digest, result)
         elif isinstance(decoded, ir.SyntaxProblem):
-            text, found = _without_broken_cells(sources[path])
+            text, found = _without_broken_cells(sources[path], limit)
             problems += found or [_of_file(sources[path], decoded)]
             if found:
                 mended[path] = text
-    for path, result in _lowered(mended, progress):
+    for path, result in _lowered(mended, limit, progress):
         decoded = _decoded(result)
         if isinstance(decoded, ir.FileIR):
             lowered[path] = decoded
@@ -189,7 +190,7 @@ def _lower(
 
 
 def _lowered(
-    texts: Mapping[str, str], progress: Progress | None
+    texts: Mapping[str, str], limit: int, progress: Progress | None
 ) -> Sequence[tuple[str, bytes | ir.SyntaxProblem]]:
     if not texts:
         return ()
@@ -202,7 +203,7 @@ def _lowered(
         def told(done: int, total: int) -> None:
             report("Reading", done, total)
 
-    return list(pool.lower_all(texts, progress=told))
+    return list(pool.lower_all(texts, progress=told, largest=limit))
 
 
 def _decoded(result: bytes | ir.SyntaxProblem) -> ir.FileIR | ir.SyntaxProblem:
@@ -211,10 +212,12 @@ def _decoded(result: bytes | ir.SyntaxProblem) -> ir.FileIR | ir.SyntaxProblem:
     try:
         return ir.decode(result)
     except (msgspec.MsgspecError, RecursionError):
-        return ir.SyntaxProblem("is nested too deeply to be analysed")
+        return ir.SyntaxProblem(
+            "it is nested too deeply", remedy="simplify its longest expression or exclude the file"
+        )
 
 
-def _without_broken_cells(source: Source) -> tuple[str, list[_Problem]]:
+def _without_broken_cells(source: Source, limit: int) -> tuple[str, list[_Problem]]:
     """A notebook's text with the cells blanked that do not parse by themselves.
 
     Joined to one text, a cell that ends too early would be blamed on the next one.
@@ -223,13 +226,13 @@ def _without_broken_cells(source: Source) -> tuple[str, list[_Problem]]:
     text = source.text
     texts = {number: text[cell.start : cell.end] for number, cell in cells.items()}
     problems: list[_Problem] = []
-    for number, result in _lowered(texts, None):
+    for number, result in _lowered(texts, limit, None):
         decoded = _decoded(result)
         if isinstance(decoded, ir.SyntaxProblem):
             cell = cells[number]
             offset = cell.start + _offset_of(texts[number], decoded)
             message = f"this cell cannot be parsed, so it was left out: {decoded.message}"
-            problems.append(_Problem(source.path, offset, message))
+            problems.append(_Problem(source.path, offset, message, decoded.remedy))
             blank = "".join(c if c in "\r\n" else " " for c in texts[number])
             text = text[: cell.start] + blank + text[cell.end :]
     return text, _summed_up(problems)
@@ -243,12 +246,12 @@ def _summed_up(problems: list[_Problem]) -> list[_Problem]:
     reason = first.message.partition(": ")[2]
     count = len(problems)
     message = f"{count} cells of this notebook cannot be parsed, so they were left out: {reason}"
-    return [_Problem(first.path, first.offset, message)]
+    return [_Problem(first.path, first.offset, message, first.remedy)]
 
 
 def _of_file(source: Source, problem: ir.SyntaxProblem) -> _Problem:
     message = f"this file cannot be parsed, so it was not analysed: {problem.message}"
-    return _Problem(source.path, _offset_of(source.text, problem), message)
+    return _Problem(source.path, _offset_of(source.text, problem), message, problem.remedy)
 
 
 def _offset_of(text: str, problem: ir.SyntaxProblem) -> int:
@@ -267,7 +270,7 @@ def _unparsable(problem: _Problem, length: int, indexes: _Indexes) -> Diagnostic
         level=Level.ERROR,
         message=problem.message,
         span=indexes.span(problem.path, problem.offset, min(problem.offset + 1, length)),
-        help="mend the syntax, or exclude the file in the settings",
+        help=problem.remedy,
     )
 
 

@@ -314,9 +314,36 @@ def test_the_limit_on_recursion_is_left_as_it_was() -> None:
 def test_syntax_problem(text: str, words: str, row: int) -> None:
     problem = lower(text)
     assert isinstance(problem, ir.SyntaxProblem)
-    assert words in problem.message
+    assert words in f"{problem.message}; {problem.remedy}"
     assert problem.row == row
     assert problem.column >= 1
+
+
+def test_an_older_interpreter_is_not_believed_about_newer_syntax() -> None:
+    problem = lower("x = f'{'b'}'\n\n\n\ny = (1,\n")
+    assert isinstance(problem, ir.SyntaxProblem)
+    assert problem.row >= 5
+
+
+def test_a_remedy_is_about_its_problem() -> None:
+    problem = lower("a\nb\0c\n")
+    assert isinstance(problem, ir.SyntaxProblem)
+    assert problem.remedy == "exclude it"
+    ordinary = lower("x = (\n")
+    assert isinstance(ordinary, ir.SyntaxProblem)
+    assert ordinary.remedy.startswith("mend the syntax")
+
+
+def test_what_libcst_refuses_after_parsing_is_a_syntax_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(text: str) -> None:
+        raise libcst.CSTValidationError("Cannot concatenate string and bytes.")
+
+    monkeypatch.setattr(libcst, "parse_module", refuse)
+    problem = lower("x = 'a' f'{b}' rb'c'\n")
+    assert isinstance(problem, ir.SyntaxProblem)
+    assert (problem.row, "bytes" in problem.message) == (1, True)
 
 
 def test_a_problem_never_hides_behind_a_warning(recwarn: pytest.WarningsRecorder) -> None:

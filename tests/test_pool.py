@@ -128,6 +128,15 @@ def test_a_huge_file_is_refused() -> None:
     assert isinstance(problem, ir.SyntaxProblem)
     assert "too large" in problem.message
     assert "6,000,000" in problem.message
+    assert "max-file-size" in problem.remedy
+
+
+def test_how_large_a_file_may_be_is_the_callers_choice() -> None:
+    ((_, problem),) = lower_all({"a.py": "x = 1\n"}, largest=5)
+    assert isinstance(problem, ir.SyntaxProblem)
+    assert "6 characters, where 5 are allowed" in problem.message
+    ((_, lowered),) = lower_all({"a.py": "x = 1\n"}, largest=6)
+    assert isinstance(lowered, bytes)
 
 
 def test_half_a_surrogate_pair_reaches_a_worker() -> None:

@@ -356,6 +356,7 @@ class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     message: str
     row: int = 0
     column: int = 0
+    remedy: str = "mend the syntax, or exclude the file in the settings"
 
 
 _DECODER: msgspec.msgpack.Decoder[FileIR] | None = None

@@ -56,11 +56,24 @@ def _parse(text: str) -> object:
     try:
         return libcst.parse_module(text)
     except libcst.ParserSyntaxError as error:
-        return describe_failure(text, error.message)
+        return describe_failure(text, error.message, _parses)
+    except libcst.CSTValidationError as error:
+        return describe_failure(text, str(error), _parses)
     except UnicodeEncodeError as error:
-        return problem_at(text, error.start, "half a surrogate pair, which no encoding has")
+        message = "half a surrogate pair, which no encoding has"
+        return problem_at(text, error.start, message, "write it as an escape")
     finally:
         libcst.CSTNode.__post_init__ = checked  # type: ignore[method-assign]
+
+
+def _parses(text: str) -> bool:
+    import libcst
+
+    try:
+        libcst.parse_module(text)
+    except (libcst.ParserSyntaxError, libcst.CSTValidationError):
+        return False
+    return True
 
 
 def _unchecked(node: object) -> None:
@@ -72,10 +85,12 @@ def _walk(text: str, module: object) -> ir.FileIR | ir.SyntaxProblem:
     try:
         representation = lower_module(walk, module)
     except CannotLowerError as error:
-        return problem_at(text, walk.start(), str(error))
+        return problem_at(text, walk.start(), str(error), error.remedy)
     except IndexError:
         walk.position = -1
     if walk.position != len(walk.starts):
         # Never seen; but positions that are off would put edits in the wrong place.
-        return ir.SyntaxProblem("rnnlint and LibCST disagree about this file's tokens; report it")
+        return ir.SyntaxProblem(
+            "rnnlint and LibCST disagree about this file's tokens", remedy="please report it"
+        )
     return representation

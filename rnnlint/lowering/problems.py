@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from re import Pattern
 
 from rnnlint.lowering.ir import SyntaxProblem
@@ -32,43 +33,59 @@ _PYTHON_2: tuple[tuple[str, Pattern[str]], ...] = (
 )
 
 
-def problem_at(text: str, offset: int, message: str) -> SyntaxProblem:
+def problem_at(text: str, offset: int, message: str, remedy: str) -> SyntaxProblem:
     """A problem at an offset into a text."""
     lines = _NEWLINE.split(text[:offset])
-    return SyntaxProblem(message, len(lines), len(lines[-1]) + 1)
+    return SyntaxProblem(message, len(lines), len(lines[-1]) + 1, remedy)
 
 
-def describe_failure(text: str, parser_message: str) -> SyntaxProblem:
+def describe_failure(
+    text: str, parser_message: str, parses: Callable[[str], bool]
+) -> SyntaxProblem:
     """Say what is wrong with a text that LibCST could not parse.
 
     Args:
         text: the text.
         parser_message: LibCST's message.
+        parses: says whether LibCST can parse a text.
     """
     null = text.find("\0")
     if null >= 0:
-        return problem_at(text, null, "a null byte: this is not a text file; exclude it")
+        return problem_at(text, null, "a null byte: this is not a text file", "exclude it")
     conflict = _CONFLICT.search(text)
     if conflict is not None:
-        return problem_at(text, conflict.start(), "an unresolved merge conflict; resolve it")
-    problem = _interpreter_problem(text) or _parser_problem(parser_message)
+        return problem_at(
+            text, conflict.start(), "an unresolved merge conflict", "resolve the conflict"
+        )
     lines = _NEWLINE.split(text)
+    problem = _parser_problem(parser_message)
+    told = _interpreter_problem(text)
+    if told is not None and not (told.row < problem.row and parses(_upto(lines, told.row))):
+        problem = told
     line = lines[problem.row - 1] if 0 < problem.row <= len(lines) else ""
     special = _special_cause(line)
-    return problem if special is None else SyntaxProblem(special, problem.row, problem.column)
+    if special is None:
+        return problem
+    cause, remedy = special
+    return SyntaxProblem(cause, problem.row, problem.column, remedy)
 
 
-def _special_cause(line: str) -> str | None:
-    """The cause of an error in a line, if it is one that users are known to meet."""
+def _upto(lines: Sequence[str], row: int) -> str:
+    """The text up to a row: if it parses, an interpreter that blames this row is too old."""
+    return "\n".join((*lines[:row], ""))
+
+
+def _special_cause(line: str) -> tuple[str, str] | None:
+    """The cause of an error in a line and its remedy, if it is one that users are known to meet."""
     if _MAGIC.search(line):
-        return "an IPython command outside a notebook; remove it or exclude the file"
+        return "an IPython command outside a notebook", "remove it or exclude the file"
     if _ASYNC_ARGUMENT.search(line):
-        return "`async` is a keyword since Python 3.7; write `non_blocking=True`"
+        return "`async` is a keyword since Python 3.7", "write `non_blocking=True`"
     for construct, pattern in _PYTHON_2:
         if pattern.search(line):
-            return f"Python 2 code: {construct}; convert the file with 2to3 or exclude it"
+            return f"Python 2 code: {construct}", "convert the file with 2to3 or exclude it"
     if _ASYNC.search(line):
-        return "`async` is a keyword since Python 3.7; use another name"
+        return "`async` is a keyword since Python 3.7", "use another name"
     return None
 
 

@@ -57,7 +57,8 @@ def _block(walk: Walk, block: Any) -> tuple[ir.Stmt, ...]:
     walk.blocks += 1
     if walk.blocks > MAX_BLOCKS:
         raise CannotLowerError(
-            f"more than {MAX_BLOCKS} levels of indentation, which Python refuses"
+            f"more than {MAX_BLOCKS} levels of indentation, which Python refuses",
+            "move inner blocks to functions",
         )
     body = _statements(walk, block.body)
     walk.blocks -= 1

@@ -35,6 +35,10 @@ class Walk(Tokens):
 class CannotLowerError(Exception):
     """The file parses, but holds something that the representation cannot hold."""
 
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
 
 class Dispatch(dict[type, Any]):
     """Functions by class of node, looked up by the class's name once."""
@@ -54,7 +58,8 @@ def unknown(walk: Walk, node: Any) -> Any:
     """Refuse a node of an unknown class."""
     raise CannotLowerError(
         f"rnnlint does not know the syntax that LibCST calls {type(node).__name__}, "
-        "which begins here; upgrade rnnlint"
+        "which begins here",
+        "upgrade rnnlint",
     )
 
 
