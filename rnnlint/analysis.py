@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,20 +73,25 @@ def analyse_project(
     sources = reader.sources(_sifted(reader, files, overlay, cache))
     lowered, problems = _lower(sources, settings.max_file_size, cache, progress)
     indexes = _Indexes(sources)
-    found = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
+    broken = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
     infos = registry.available(settings.plugins)
     scope = _Scope(root, settings, nested, infos)
+    judged: list[Diagnostic] = []
     notices: list[Notice] = []
     if lowered:
+        if progress is not None:
+            progress("Analysing", 0, 0)
         judged, notices = _judge(lowered, graph, indexes, scope)
-        found += judged
-    kept = _selected(_distinct(found), sources, indexes, scope, ignore_suppressions)
+    found = _distinct([*broken, *judged])
+    kept = _selected(found, sources, indexes, scope, ignore_suppressions)
+    notices += _passed_over(broken, kept, lowered)
     ranked = sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
     return Findings(
         diagnostics=tuple(ranked),
         notices=(*reader.notices.values(), *notices),
         excerpts=_excerpts(ranked, indexes),
-        lowered=tuple(sorted(sources)),
+        lowered=tuple(sorted(lowered)),
+        unparsed=tuple(sorted(sources.keys() - lowered.keys())),
         complete=reader.complete and not any(notice.fatal for notice in notices),
     )
 
@@ -274,6 +279,18 @@ def _unparsable(problem: _Problem, length: int, indexes: _Indexes) -> Diagnostic
     )
 
 
+def _passed_over(
+    broken: Sequence[Diagnostic], kept: Sequence[Diagnostic], lowered: Collection[str]
+) -> list[Notice]:
+    """What could not be parsed and is not reported, because the user wants it so."""
+    reported = {diagnostic.span.path for diagnostic in kept if diagnostic.code == UNPARSABLE[0]}
+    return [
+        Notice(diagnostic.span.path, diagnostic.message, skips=diagnostic.span.path not in lowered)
+        for diagnostic in broken
+        if diagnostic.span.path not in reported
+    ]
+
+
 # --- judging ---------------------------------------------------------------
 
 
@@ -357,10 +374,7 @@ class _Scope:
         self._root = root
         self._by_folder = {"": settings, **nested}
         self._selected = {
-            folder: selection.select(
-                infos, chosen=own.select, also=own.extend_select, ignored=own.ignore
-            )
-            for folder, own in self._by_folder.items()
+            folder: _codes_selected(infos, own) for folder, own in self._by_folder.items()
         }
         self._ignored = {
             folder: per_file_ignores(
@@ -378,6 +392,18 @@ class _Scope:
         """The codes that are selected for a file."""
         folder = max((f for f in self._by_folder if path.startswith(f)), key=len)
         return self._selected[folder] - self._ignored[folder](path)
+
+
+def _codes_selected(infos: Sequence[registry.RuleInfo], settings: Settings) -> frozenset[str]:
+    """The codes that the settings select.
+
+    That a file cannot be parsed is said whatever they select, unless they ignore it: a file
+    that was not analysed must not look like one without problems.
+    """
+    also, ignored = settings.extend_select, settings.ignore
+    selected = selection.select(infos, chosen=settings.select, also=also, ignored=ignored)
+    always = selection.select(infos, ignored=ignored)
+    return selected | (always & {UNPARSABLE[0]})
 
 
 def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:

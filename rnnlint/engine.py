@@ -64,11 +64,11 @@ class Summary(msgspec.Struct, frozen=True):
     """How much was looked at."""
 
     analysed: int = 0
-    """Files of the project that were looked at for the report."""
+    """Files that were asked about and could be read and parsed."""
     lowered: int = 0
     """Of them, those in which training code was read."""
     skipped: int = 0
-    """Files that could not be analysed; each has a notice."""
+    """Files that were asked about and left out; each has a notice."""
     cached: bool = False
     seconds: float = 0.0
 
@@ -94,6 +94,8 @@ class Findings(msgspec.Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     excerpts: dict[str, dict[int, str]] = {}
     lowered: tuple[str, ...] = ()
+    unparsed: tuple[str, ...] = ()
+    """Files of which nothing was analysed, because they cannot be parsed."""
     complete: bool = True
     """Whether every file could be read; what stood in the way may be gone the next time."""
 
@@ -181,14 +183,20 @@ def _check_project(
     findings, cached = _findings(
         request, root, settings, discovery, files, overlay, cache, progress
     )
+    asked_about = _asked_about(asked.reported, [] if overlay else paths, root)
     notices = _once(
-        [*discovery.notices, *asked.notices, *_concerning(findings.notices, asked.reported)]
+        [
+            *_concerning(discovery.notices, asked_about),
+            *asked.notices,
+            *_concerning(findings.notices, asked_about),
+        ]
     )
     if cache.notice is not None:
         notices.append(cache.notice)
     diagnostics = [d for d in findings.diagnostics if d.span.path in asked.reported]
+    left_out = {notice.path for notice in notices if notice.skips}
     summary = Summary(
-        analysed=len(asked.reported),
+        analysed=len(asked.reported - left_out - set(findings.unparsed)),
         lowered=len(asked.reported.intersection(findings.lowered)),
         skipped=_skipped(notices),
         cached=cached,
@@ -208,12 +216,25 @@ def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, by
     return {path: request.stdin}
 
 
-def _concerning(notices: Iterable[Notice], reported: frozenset[str]) -> list[Notice]:
-    """Notices on files that were not asked about are no failure."""
+def _asked_about(
+    reported: frozenset[str], paths: Sequence[str], root: Path
+) -> Callable[[str], bool]:
+    """Tell whether a file or folder, reported or left out, is among what was asked about."""
+    given = {Path(os.path.relpath(path, root)).as_posix() for path in paths}
+
+    def is_asked(path: str) -> bool:
+        around = (parent.as_posix() for parent in Path(path).parents)
+        return path in reported or not given.isdisjoint((path, *around))
+
+    return is_asked
+
+
+def _concerning(notices: Iterable[Notice], is_asked: Callable[[str], bool]) -> list[Notice]:
+    """Notices on files that were not asked about are no failure, and none was skipped."""
     return [
         notice
-        if notice.path in reported or not notice.skips
-        else msgspec.structs.replace(notice, fatal=False)
+        if not notice.skips or is_asked(notice.path)
+        else msgspec.structs.replace(notice, fatal=False, skips=False)
         for notice in notices
     ]
 

@@ -303,8 +303,13 @@ def test_a_file_that_may_not_be_read(
 
     monkeypatch.setattr("rnnlint.project.source.open", refusing, raising=False)
     outcome = check(project, *asked)
-    fate = SKIPPED if asked == ("sibling.py",) else UNREADABLE
-    assert_fate(outcome, "hostile.py", fate)
+    if asked == ("sibling.py",):
+        assert codes(outcome, "sibling.py") == ["RNN503"]
+        assert [(n.path, n.fatal, n.skips) for n in outcome.notices] == [
+            ("hostile.py", False, False)
+        ]
+    else:
+        assert_fate(outcome, "hostile.py", UNREADABLE)
     assert "Permission denied" in outcome.notices[0].message
 
 

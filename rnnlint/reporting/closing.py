@@ -15,9 +15,11 @@ _REASONS_SHOWN = 3
 
 def closing(report: Report, style: Style) -> str:
     """Say how many problems were found, and how many files were read or skipped."""
-    found = _found(report.diagnostics)
-    lines = wrapped(found, style.width)
-    lines[0] = style.strong(lines[0])
+    lines: list[str] = []
+    # Where nothing could be read, it would be no comfort that nothing was found.
+    if report.diagnostics or report.summary.analysed:
+        lines = wrapped(_found(report.diagnostics), style.width)
+        lines[0] = style.strong(lines[0])
     return "\n".join([*lines, *wrapped(coverage(report), style.width)]) + "\n"
 
 
