@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -319,14 +319,14 @@ def _judge(
     program = analyse(
         lowered, graph.resolve, lambda place: indexes.span(place.path, place.start, place.end)
     )
-    failures = [("the analysis", error) for error in program.failures]
+    failures = [_Failure("the analysis", "rnnlint", error) for error in program.failures]
     found: list[Diagnostic] = []
     wanted = scope.wanted
-    for rule in registry.rules(info for info in scope.infos if info.code in wanted):
-        judged, failure = _judged_by(rule, program)
+    for info in [info for info in scope.infos if info.code in wanted]:
+        judged, error = _judged_by(registry.load(info), program)
         found += judged
-        if failure is not None:
-            failures.append((f"rule {rule.code}", failure))
+        if error is not None:
+            failures.append(_Failure(f"rule {info.code}", registry.owner(info), error))
     notices = _faults(failures)
     if program.exhausted:
         notices.append(Notice(".", EXHAUSTED, skips=False))
@@ -337,26 +337,41 @@ def _judged_by(rule: Rule, program: Program) -> tuple[list[Diagnostic], Exceptio
     """What one rule finds; its failure must not cost what the others find."""
     found: list[Diagnostic] = []
     try:
-        found.extend(rule.check(program))
+        # A plugin may yield what it likes.
+        made: Iterable[object] = rule.check(program)
+        for diagnostic in made:
+            if not isinstance(diagnostic, Diagnostic):
+                return found, TypeError(f"it yields {diagnostic!r}, which is no Diagnostic")
+            found.append(diagnostic)
+    except SystemExit as error:
+        return found, RuntimeError(f"it ended the process with {error.code!r}")
     except Exception as error:
         return found, error
     return found, None
 
 
-def _faults(failures: Sequence[tuple[str, Exception]]) -> list[Notice]:
-    """Say what failed in rnnlint itself; whoever mends it gets the traceback instead."""
+class _Failure(msgspec.Struct, frozen=True):
+    """What failed, and whose fault it is."""
+
+    what: str
+    owner: str
+    error: Exception
+
+
+def _faults(failures: Sequence[_Failure]) -> list[Notice]:
+    """Say what failed in rnnlint or a plugin; whoever mends it gets the traceback instead."""
     if failures and os.environ.get("RNNLINT_TRACEBACK"):
-        raise failures[0][1]
+        raise failures[0].error
     return [
         Notice(
             ".",
-            f"{what} failed on a part of this project ({type(error).__name__}: {error}), so "
-            "findings may be missing; this is a fault of rnnlint, not of your code: set "
-            "RNNLINT_TRACEBACK=1 for the traceback, and please report that",
+            f"{each.what} failed on a part of this project ({type(each.error).__name__}: "
+            f"{each.error}), so findings may be missing; this is a fault of {each.owner}, not of "
+            "your code: set RNNLINT_TRACEBACK=1 for the traceback, and please report that",
             fatal=True,
             skips=False,
         )
-        for what, error in failures[:1]
+        for each in failures[:1]
     ]
 
 

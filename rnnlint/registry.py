@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rnnlint.diagnostic import Level
 from rnnlint.project.config import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rnnlint.api import Rule
 
 OUR_PACKAGE = "rnnlint.rules"
+_FAULTS = (Exception, SystemExit)
+"""What foreign code may raise; a plugin that ends the process must not end the run in silence."""
 _STEM = re.compile(r"(?P<prefix>[a-z]{1,3})(?P<number>[0-9]{3})_(?P<name>[a-z0-9]+(?:_[a-z0-9]+)*)")
 
 
@@ -80,7 +83,17 @@ def load(info: RuleInfo) -> Rule:
             "define exactly one"
         )
     rule: Rule = classes[0]()
+    if not isinstance(getattr(rule, "level", None), Level):
+        raise ConfigError(
+            f"rule {info.code} of {owner(info)} has no level; write 'level = Level.WARNING' "
+            f"in the class in '{info.module}'"
+        )
     return rule
+
+
+def owner(info: RuleInfo) -> str:
+    """Say whose rule it is, for a message about a fault of it."""
+    return "rnnlint" if info.package == OUR_PACKAGE else f"plugin '{info.package}'"
 
 
 def page(info: RuleInfo) -> str:
@@ -100,6 +113,9 @@ def suggestion(word: str, infos: Sequence[RuleInfo]) -> str:
     """Return '; did you mean ...?' for a `word` close to a code or name, or nothing."""
     codes = [info.code for info in infos]
     names = [info.name for info in infos]
+    inside = [code for code in codes if code.startswith(word.upper())]
+    if word and inside and word.upper() not in inside:
+        return f"; the rules whose codes begin so are {', '.join(inside)}"
     close = (
         get_close_matches(word.upper(), codes, n=1, cutoff=0.75)
         if word.isalnum() and word[-1:].isdigit()
@@ -146,7 +162,7 @@ def plugin_folders(plugin: str) -> list[str]:
     """Return the folders that hold a plugin's modules."""
     try:
         specification = importlib.util.find_spec(plugin)
-    except Exception as error:  # a parent package runs here: whatever it raises is its fault
+    except _FAULTS as error:  # a parent package runs here: whatever it raises is its fault
         raise ConfigError(
             f"plugin '{plugin}' named in the configuration cannot be imported: {error!r}"
         ) from error
@@ -169,7 +185,7 @@ def _module_of(info: RuleInfo) -> ModuleType:
         return importlib.import_module(info.module)
     try:
         return importlib.import_module(info.module)
-    except Exception as error:  # others' code runs here: whatever it raises is its fault
+    except _FAULTS as error:  # others' code runs here: whatever it raises is its fault
         raise ConfigError(
             f"rule {info.code} of plugin '{info.package}' cannot be imported: {error!r}"
         ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trained import FAULT, TORCH, check, codes, lay
 
 from rnnlint import registry, selection
 from rnnlint.project.config import ConfigError
@@ -107,6 +108,55 @@ def test_a_rule_that_fails_is_named(plugin: Path) -> None:
     assert info is not None
     with pytest.raises(ConfigError, match=r"ACM001 of plugin 'acme_rules' cannot be imported"):
         registry.load(info)
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(0)\n", "import sys\nsys.exit(0)\n"])
+def test_a_plugin_that_ends_the_process_is_named(plugin: Path, ending: str) -> None:
+    (plugin / "acm001_some_rule.py").write_text(ending)
+    info = registry.find("ACM001", registry.available(["acme_rules"]))
+    assert info is not None
+    with pytest.raises(ConfigError, match=r"plugin 'acme_rules' cannot be imported: SystemExit"):
+        registry.load(info)
+    (plugin / "__init__.py").write_text(ending)
+    del sys.modules["acme_rules"]
+    with pytest.raises(ConfigError, match=r"'acme_rules.more' .* cannot be imported: SystemExit"):
+        registry.available(["acme_rules.more"])
+
+
+def test_a_rule_without_a_level_is_named(plugin: Path) -> None:
+    (plugin / "acm001_some_rule.py").write_text(RULE_SOURCE.replace("level = Level", "l = Level"))
+    info = registry.find("ACM001", registry.available(["acme_rules"]))
+    assert info is not None
+    with pytest.raises(ConfigError, match=r"ACM001 of plugin 'acme_rules' has no level"):
+        registry.load(info)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("yield 3", "it yields 3, which is no Diagnostic"),
+        ("return None", "'NoneType' object is not iterable"),
+        ("raise SystemExit(0)", "it ended the process with 0"),
+        ("yield 1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_plugin_that_fails_costs_nothing_else_and_is_named(
+    plugin: Path, tmp_path: Path, body: str, said: str
+) -> None:
+    (plugin / "acm001_some_rule.py").write_text(RULE_SOURCE.replace("yield from ()", body))
+    root = lay(tmp_path / "project", {"a.py": TORCH + FAULT})
+    lay(root, {"rnnlint.toml": 'plugins = ["acme_rules"]\n'})
+    outcome = check(root)
+    assert codes(outcome) == ["RNN503"]
+    (notice,) = outcome.notices
+    assert said in notice.message
+    assert "this is a fault of plugin 'acme_rules'" in notice.message
+    assert notice.fatal
+
+
+def test_the_start_of_codes_suggests_them() -> None:
+    assert registry.suggestion("rnn1", INFOS).endswith(" begin so are RNN101, RNN103")
+    assert registry.suggestion("", INFOS) == ""
 
 
 @pytest.mark.parametrize(("times", "count"), [(0, 0), (2, 2)])
