@@ -90,12 +90,10 @@ def _folder(run: Interpreter, owner: values.Folder, name: str, place: Place) -> 
 
 
 def _external(run: Interpreter, owner: values.External, name: str, place: Place) -> Value:
-
     return library.attribute_of_external(run, owner, name, place)
 
 
 def _instance(run: Interpreter, owner: values.Instance, name: str, place: Place) -> Value:
-
     value = owner.fields.get(name)
     if isinstance(value, Value):
         return value
@@ -141,7 +139,6 @@ def _is_enum(cls: values.Class) -> bool:
 
 
 def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Value:
-
     receiver = owner.receiver
     cls = receiver.cls if isinstance(receiver, values.Instance) else receiver
     if isinstance(cls, values.Class):
@@ -154,7 +151,6 @@ def _super(run: Interpreter, owner: values.Super, name: str, place: Place) -> Va
 
 
 def _layer(run: Interpreter, owner: values.Layer, name: str, place: Place) -> Value:
-
     value = owner.fields.get(name)
     return value if isinstance(value, Value) else modules.layer_attribute(owner, name, place)
 
@@ -168,17 +164,14 @@ def _library_container(run: Interpreter, owner: values.Container, name: str, pla
 
 
 def _tensor(run: Interpreter, owner: values.Tensor, name: str, place: Place) -> Value:
-
     return tensors.attribute(run, owner, name, place)
 
 
 def _parameter(run: Interpreter, owner: values.Parameter, name: str, place: Place) -> Value:
-
     return parameters.parameter_attribute(owner, name, place)
 
 
 def _thing(run: Interpreter, owner: values.Thing, name: str, place: Place) -> Value:
-
     value = owner.fields.get(name)
     return (
         value if isinstance(value, Value) else library.attribute_of_thing(run, owner, name, place)
@@ -222,7 +215,6 @@ _UNKNOWNS: dict[str, Value] = {"grad": values.Gradient(), "shape": values.Shape(
 
 def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place: Place) -> None:
     """`owner.name = value`."""
-
     for member in values.members(owner):
         if isinstance(member, (values.Instance, values.ModuleScope, values.Class)):
             run.state.set(member.fields, name, value)

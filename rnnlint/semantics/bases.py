@@ -36,15 +36,7 @@ def construct_base(
         entry = catalogue.find(base)
         if entry is None:
             continue
-        if entry.effect in (
-            "layer",
-            "optimizer",
-            "optimizer_base",
-            "scheduler",
-            "loader",
-            "trainer",
-            "container",
-        ):
+        if entry.effect in _CONSTRUCTED:
             made = run.effects[entry.effect](run, entry, base, arguments, place)
             run.state.set(instance.fields, "<base>", made)
             if isinstance(made, values.Thing):
@@ -58,7 +50,6 @@ def construct_base(
 
 def _fill_dataclass(run: Interpreter, instance: values.Instance, arguments: Arguments) -> None:
     """Fields of a dataclass or named tuple from the constructor's arguments."""
-
     names: list[str] = []
     for base in reversed(instance.cls.lineage):
         for statement in base.node.body:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _if(run: Interpreter, node: ir.If, frame: Frame) -> Flow:
     if _is_main_test(node.test) and frame.scope is frame.module.fields:
         run.mains.append((node.body, frame))
-        return ""
+        return run.execute(node.orelse, frame)
     test = expressions.evaluate(run, node.test, frame)
     place = frame.place(node.test)
     decided = truth(test)

@@ -23,17 +23,14 @@ from rnnlint.semantics.values import Place, Value
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
-MAX_ALTERNATIVES = 24
-
 
 def call_method(
     run: Interpreter, receiver: Value, name: str, arguments: Arguments, place: Place
 ) -> Value:
     """`receiver.name(...)`."""
-
     if isinstance(receiver, values.Union):
         results = []
-        for number, member in enumerate(receiver.members[:MAX_ALTERNATIVES]):
+        for number, member in enumerate(receiver.members):
             with run.condition(place, -1 - number):
                 results.append(call_method(run, member, name, arguments, place))
         return joins.join_results(results)
@@ -94,7 +91,7 @@ def _partial(run: Interpreter, callee: values.Partial, arguments: Arguments, pla
 
 def _union(run: Interpreter, callee: values.Union, arguments: Arguments, place: Place) -> Value:
     results = []
-    for number, member in enumerate(callee.members[:MAX_ALTERNATIVES]):
+    for number, member in enumerate(callee.members):
         with run.condition(place, -1 - number):
             results.append(call(run, member, arguments, place))
     return joins.join_results(results)
@@ -104,7 +101,6 @@ def call_instance(
     run: Interpreter, instance: values.Instance, arguments: Arguments, place: Place
 ) -> Value:
     """`model(x)`: `__call__`, or `forward` of a torch module."""
-
     for name in ("__call__", "forward"):
         method = attributes.find_in_class(instance.cls, name)
         if isinstance(method, values.Function):
@@ -117,7 +113,6 @@ def call_instance(
 
 def opaque(run: Interpreter, callee: str, arguments: Arguments, place: Place) -> Value:
     """A call into code that was not seen: what went in may come out."""
-
     given = tuple(
         value for argument in arguments.all() for value in modules.trainables(run, argument)
     )

@@ -1,4 +1,4 @@
-"""Batches: padding, packing, stacking, datasets and loaders."""
+"""Making tensors and batches: stacking, datasets and loaders."""
 
 from __future__ import annotations
 

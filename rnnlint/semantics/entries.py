@@ -128,21 +128,21 @@ def relevant_names(
 
     A class leads there when one of its methods does, or one of its bases.
     """
-    mentions: dict[str, set[str]] = {}
+    namers: dict[str, set[str]] = {}
     for function in functions:
-        if function.name != "__init__":
-            mentions.setdefault(function.name, set()).update(function.mentions)
-        if function.owner is not None:
-            mentions.setdefault(function.owner.name, set()).update(function.mentions)
+        for name in function.mentions:
+            if function.name != "__init__":
+                namers.setdefault(name, set()).add(function.name)
+            if function.owner is not None:
+                namers.setdefault(name, set()).add(function.owner.name)
     for cls in classes:
-        bases = {base.name for base in cls.bases if isinstance(base, values.Class)}
-        mentions.setdefault(cls.name, set()).update(bases)
+        for base in cls.bases:
+            if isinstance(base, values.Class):
+                namers.setdefault(base.name, set()).add(cls.name)
     relevant = set(_EVIDENCE)
-    grew = True
-    while grew:
-        grew = False
-        for name, named in mentions.items():
-            if name not in relevant and not relevant.isdisjoint(named):
-                relevant.add(name)
-                grew = True
+    pending = list(_EVIDENCE)
+    while pending:
+        found = namers.get(pending.pop(), set()) - relevant
+        relevant |= found
+        pending.extend(found)
     return frozenset(relevant)

@@ -181,8 +181,8 @@ class Backward(Event):
 
 
 class OptimizerEvent(Event):
-    """`what` is "step", "zero_grad", "unscale", "rate" (a param_groups edit),
-    "built", or "schedule" (a scheduler is attached or stepped)."""
+    """`what` is "step", "zero_grad", "unscale", "rate" (a param_groups edit), "built",
+    "attached" (a scheduler is built for it), or "schedule" (that one is stepped)."""
 
     __slots__ = ("arguments", "optimizer", "scheduler", "what")
 

@@ -38,6 +38,8 @@ def evaluate(run: Interpreter, node: ir.Expr, frame: Frame) -> Value:
 
 
 def _const(run: Interpreter, node: ir.Const, frame: Frame) -> Value:
+    if node.kind == "opaque":
+        return UNKNOWN
     if node.kind in ("bytes", "complex", "ellipsis"):
         return values.External(f"builtins.{node.kind}")
     return values.Const(node.value)
@@ -309,7 +311,7 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
         return values.DictObject(entries, join(rest) if rest else None)
     if collected.filler is not None:
         return values.Filler(collected.filler.place, results[0] if results else UNKNOWN)
-    kind = "list" if node.kind == "list" else node.kind
+    kind = node.kind
     if collected.exact:
         return values.ListObject(tuple(results), kind=kind)
     element = join(results) if results else UNKNOWN
@@ -341,7 +343,6 @@ def _generate(
     keys: list[Value],
     collected: _Collected,
 ) -> None:
-
     if depth == len(node.generators):
         if node.key is not None:
             keys.append(evaluate(run, node.key, frame))
@@ -401,7 +402,6 @@ def _fstring(run: Interpreter, node: ir.FString, frame: Frame) -> Value:
 
 
 def _named(run: Interpreter, node: ir.NamedExpr, frame: Frame) -> Value:
-
     value = evaluate(run, node.value, frame)
     statements.assign(run, node.target, value, frame)
     return value

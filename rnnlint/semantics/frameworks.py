@@ -65,7 +65,6 @@ def _trainer(
 
 def _build_skorch_module(run: Interpreter, trainer: values.Thing, place: Place) -> None:
     """skorch builds the module itself, from `module__*` arguments."""
-
     module = trainer.options.get("module")
     keywords = {
         key.removeprefix("module__"): value
@@ -82,7 +81,7 @@ def call_trainer(
     run: Interpreter, trainer: values.Thing, name: str, arguments: Arguments, place: Place
 ) -> Value:
     """A method of a framework's trainer."""
-    kind = trainer.kind if trainer.name == "" else trainer.name
+    kind = trainer.name
     if kind.startswith("lightning"):
         if name in ("fit", "tune"):
             return _lightning_fit(run, trainer, arguments, place)
@@ -319,7 +318,6 @@ def _engine_of(
 
 
 def _ignite_run(run: Interpreter, engine: values.Thing, arguments: Arguments, place: Place) -> None:
-
     function = engine.options.get("process_function")
     loader = arguments.get(0, "data")
     batch = iteration.element(run, loader) if loader is not None else UNKNOWN
@@ -412,7 +410,6 @@ def run_transformer(arguments: Arguments, place: Place) -> Value:
 
 def unknown_external(run: Interpreter, name: str, arguments: Arguments, place: Place) -> Value:
     """A library function that no table lists."""
-
     if is_tokenizer_call(name.rsplit(".", 1)[-1], arguments):
         return encode(run, arguments, place)
     if name.startswith("torchtext.") and arguments.all():

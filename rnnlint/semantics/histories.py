@@ -48,10 +48,10 @@ class _Account:
         self.steps = 0
         self.trains = False
 
-    def is_spent(self) -> bool:
-        """Whether the function has had its share."""
+    def is_spent(self, barren: int) -> bool:
+        """Whether the function has had its share, or so many barren steps of it."""
         limit = MAX_TRAINING_STEPS if self.trains else MAX_STEPS
-        return self.runs >= MIN_RUNS and self.steps > limit
+        return self.runs >= MIN_RUNS and (self.steps > limit or barren > MAX_STEPS)
 
 
 class Histories:
@@ -61,7 +61,7 @@ class Histories:
         self._histories: dict[tuple[int, int, bool, tuple[Value | bool, ...]], History] = {}
         self._accounts: dict[tuple[int, bool], _Account] = {}
         self._barren: dict[int, int] = {}
-        """Steps of each function's calls in which nothing happened, over the whole run."""
+        """Steps of functions in whose calls nothing has happened, over the whole run."""
 
     def begin(self) -> None:
         """Forget what belongs to one entry point; the next one begins."""
@@ -101,8 +101,7 @@ class Histories:
             return values.fresh_copy(history.result)
         key = id(function.node)
         account = self._accounts.get((key, gradients))
-        spent = account is not None and account.is_spent()
-        if spent or self._barren.get(key, 0) > MAX_STEPS:
+        if account is not None and account.is_spent(self._barren.get(key, 0)):
             # What went in may come out.
             return history.result if history.count else tensors.mixed(arguments.all())
         return None

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
+def _is_ellipsis(part: Value) -> bool:
+    return isinstance(part, values.External) and part.name == "builtins.ellipsis"
+
+
+def _is_new_axis(part: Value) -> bool:
+    """`x[None]`, `x[np.newaxis]`"""
+    return part == values.NONE or (
+        isinstance(part, values.External) and part.name.endswith(".newaxis")
+    )
+
+
 def _is_all(part: Value) -> bool:
     return isinstance(part, values.Slice) and not (part.lower or part.upper or part.step)
 
@@ -57,8 +68,8 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
             whole = all(_is_all(part) for part in parts[2:])
             how = "last-step" if whole else "half-step"
             run.emit(events.Reading(place, run.context, tensor, how, axis))
-    if any(isinstance(part, values.External) for part in lead):
-        if all(isinstance(part, (values.External, values.Slice)) for part in lead):
+    if any(_is_ellipsis(part) for part in lead):
+        if all(_is_ellipsis(part) or isinstance(part, values.Slice) for part in lead):
             return tensors.changed(tensors.kept(tensor), output_of=None, dims=())
         return tensor
     if len(parts) == 1 and _picks(parts[0]) and tensors.holds_rows(tensor):
@@ -75,9 +86,9 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
         return tensors.changed(
             tensors.kept(tensor), part="steps" if tensor.part == "output" else tensor.part
         )
-    if any(isinstance(part, values.Const) and part.value is None for part in lead):
+    if any(_is_new_axis(part) for part in lead):
         return tensors.changed(tensor, batch_axis=None, output_of=None, dims=(), root=None)
-    return tensors.changed(tensor, root=None, dims=(), activation=tensor.activation)
+    return tensors.changed(tensor, root=None, dims=())
 
 
 def _last_step_axis(parts: tuple[Value, ...]) -> int | None:

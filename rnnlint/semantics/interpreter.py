@@ -1,9 +1,7 @@
 """The abstract interpreter: runs a project over abstract values.
 
-It starts at entry points (module bodies, `__main__` blocks, functions that nobody
-calls, classes that nobody builds), follows calls into the project's own functions
-and records events.  Statements, expressions and effects live in their own
-modules; this one knows modules, frames and calls.
+It follows calls into the project's own functions and records events.  Statements,
+expressions and effects live in their own modules; this one knows modules and calls.
 
 Work is bounded: a run has a budget of steps, calls have a depth, and what lies
 beyond is unknown.
@@ -41,7 +39,7 @@ from rnnlint.semantics.histories import Histories
 from rnnlint.semantics.state import State
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
-BASE_STEPS = 60_000
+BASE_STEPS = 80_000
 STEPS_PER_CHARACTER = 0.4
 """A whole run may take the base and this much for each character of the files it reads, so
 that large projects cost in proportion to reading them."""
@@ -113,7 +111,6 @@ class Interpreter:
         self.modules: dict[str, values.ModuleScope] = {}
         self.mains: list[tuple[tuple[ir.Stmt, ...], Frame]] = []
         self.executed: set[int] = set()
-        self.built: set[int] = set()
         self.functions: dict[int, values.Function] = {}
         self.classes: dict[int, values.Class] = {}
         self.steps = 0
@@ -131,7 +128,7 @@ class Interpreter:
         self.loop_depths: dict[int, int] = {}
         """How many calls were under way when each execution of a loop began."""
         self.returned_at: Place | None = None
-        """The expression that the last `return` gave back."""
+        """The last `return` that was run."""
         self.unpacked: set[Place] = set()
         """Expressions whose value is unpacked into several names."""
         self.filling: list[Place] = []
@@ -346,7 +343,6 @@ class Interpreter:
 
     def instantiate(self, cls: values.Class, arguments: Arguments, place: Place) -> Value:
         """Build an instance of a class of the project."""
-        self.built.add(id(cls.node))
         instance = values.Instance(cls, place)
         initialiser = attributes.find_in_class(cls, "__init__")
         if isinstance(initialiser, values.Function):

@@ -19,7 +19,6 @@ MAX_UNROLLED = 200
 
 def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
     """All items in order, or None when they are not known one by one."""
-
     if isinstance(value, values.Tuple):
         return value.items
     if isinstance(value, values.ListObject):
@@ -42,7 +41,6 @@ def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
 
 def element(run: Interpreter, value: Value) -> Value:
     """Any one item."""
-
     items = known_items(run, value)
     if items:
         return join(list(items))
@@ -65,7 +63,6 @@ def element(run: Interpreter, value: Value) -> Value:
 
 
 def _instance_element(run: Interpreter, value: values.Instance) -> Value:
-
     place = value.place or Place("", 0, 0)
     method = attributes.find_in_class(value.cls, "__iter__")
     if isinstance(method, values.Function):

@@ -47,12 +47,9 @@ def is_module_class(name: str) -> bool:
 def attribute_of_external(
     run: Interpreter, owner: values.External, name: str, place: Place
 ) -> Value:
-    full = f"{owner.name}.{name}"
     if name == "__name__":
         return values.Const(owner.name.rsplit(".", 1)[-1])
-    if full in ("torch.cuda", "torch.version"):
-        return values.External(full)
-    return values.External(full)
+    return values.External(f"{owner.name}.{name}")
 
 
 # --- calling library names -------------------------------------------------
@@ -107,7 +104,6 @@ def _any_layer(
 def _container(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
-
     children: dict[object, Value] = {}
     given = arguments.positional or [
         value for key, value in arguments.keywords.items() if key in ("modules", "args")

@@ -88,7 +88,6 @@ def _require_grad(run: Interpreter, module: Value, arguments: Arguments, place: 
 
 
 def _apply(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
-
     function = arguments.get(0, "fn")
     if function is not None:
         for member in modules.all_modules(module):
@@ -138,7 +137,6 @@ def _append(run: Interpreter, module: Value, arguments: Arguments, place: Place)
 
 
 def _extend(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
-
     more = arguments.get(0, "modules")
     if isinstance(module, values.Container) and more is not None:
         modules.extend(run, module, more)

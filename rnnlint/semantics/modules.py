@@ -1,4 +1,4 @@
-"""Torch modules: their layers and parameters, what calling them does, initialisation."""
+"""Torch modules: the layers and parameters in them, and what calling them does."""
 
 from __future__ import annotations
 
@@ -107,7 +107,6 @@ def _is_module_like(value: Value) -> bool:
 
 def is_module(instance: values.Instance) -> bool:
     """Whether the object is a torch module: some base class of it is one."""
-
     return any(library.is_module_class(name) for name in instance.cls.external_bases())
 
 
@@ -267,7 +266,6 @@ def call_module(
     place: Place,
 ) -> Value:
     """Run a library's module on its input."""
-
     if isinstance(module, values.Container):
         return _call_container(run, module, arguments, place)
     if module.kind in RECURRENT:
@@ -280,7 +278,6 @@ def call_module(
 def _call_container(
     run: Interpreter, module: values.Container, arguments: Arguments, place: Place
 ) -> Value:
-
     inner = list(module.fields["children"].values())
     if module.kind in WRAPPERS:
         return calls.call(run, inner[0], arguments, place) if inner else UNKNOWN

@@ -1,12 +1,10 @@
-"""Operators and subscripts over abstract values."""
+"""Operators over abstract values, and lists that they extend."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from rnnlint.semantics import (
     iteration,
@@ -154,11 +152,7 @@ def padded(content: Value, filler: values.Filler, side: str) -> Value:
     base = content if isinstance(content, values.Tensor) else values.Tensor()
     if base.padding is not None and base.padding.side != side:
         side = ""
-    return _with(base, padding=values.Padding(side, (step,)), lengths=False)
-
-
-def _with(tensor: values.Tensor, **changes: Any) -> values.Tensor:
-    return msgspec.structs.replace(tensor, **changes)
+    return tensors.changed(base, padding=values.Padding(side, (step,)), lengths=False)
 
 
 def _is_sequence(value: Value) -> bool:
@@ -200,7 +194,7 @@ def extend_list(run: Interpreter, target: values.ListObject, more: Value, place:
 
 def is_content(value: Value) -> bool:
     """Whether a value is more than the number or symbol that sequences are filled up with."""
-    return any(isinstance(m, (values.Tensor, values.Object)) for m in values.members(value))
+    return any(isinstance(m, (values.Tensor, values.Instance)) for m in values.members(value))
 
 
 def append_unknown(run: Interpreter, target: values.ListObject, value: Value) -> None:

@@ -14,8 +14,6 @@ from rnnlint.semantics.interpreter import Interpreter, Resolver
 from rnnlint.semantics.values import Place, Step
 
 E = TypeVar("E", bound=events.Event)
-EPOCHS = 2
-"""A step lies in a loop over batches, and that one in a loop over epochs."""
 Locate = Callable[[Place], Span]
 
 
@@ -67,10 +65,10 @@ class Program:
             if isinstance(event, kind) and not event.hypothetical and not self._is_cut(event)
         )
 
-    def _is_cut(self, event: events.Event, loops: int = 1) -> bool:
-        """Whether one of so many loops around an event was not followed to its turn's end."""
+    def _is_cut(self, event: events.Event) -> bool:
+        """Whether the turn of the loop around an event was not followed to its end."""
         cut = self._run.cut
-        return bool(cut) and not cut.isdisjoint(event.loops[-loops:])
+        return bool(cut) and not cut.isdisjoint(event.loops[-1:])
 
     def chosen(self, kind: type[E]) -> tuple[E, ...]:
         """Those that happen when every option has its default."""
@@ -150,7 +148,8 @@ class Program:
     def is_stepped(self, optimizer: values.Thing) -> bool:
         """Whether the optimizer's step is seen, with all that follows, or left to Lightning."""
         steps = self.optimizer_events(optimizer, "step")
-        return self._is_fit(optimizer) or any(not self._is_cut(step, EPOCHS) for step in steps)
+        whole = self._run.cut.isdisjoint
+        return self._is_fit(optimizer) or any(whole(step.loops) for step in steps)
 
     def _is_fit(self, optimizer: values.Value) -> bool:
         """Whether a Lightning trainer steps the optimizer of a LightningModule.

@@ -1,4 +1,4 @@
-"""What Python's own functions, containers and standard library do to abstract values."""
+"""What Python's own functions and standard library do to abstract values."""
 
 from __future__ import annotations
 
@@ -165,7 +165,6 @@ def _deep_copy(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _map(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-
     if len(arguments.positional) < 2:
         return UNKNOWN
     function, *iterables = arguments.positional
@@ -249,7 +248,6 @@ def _bool(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 
 def _isinstance(run: Interpreter, arguments: Arguments, place: Place) -> Value:
-
     if len(arguments.positional) < 2:
         return UNKNOWN
     answer = types.is_instance(run, arguments.positional[0], arguments.positional[1])

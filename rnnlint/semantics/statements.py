@@ -81,6 +81,8 @@ def _copy_into_part(run: Interpreter, copy: ir.Expr, part: ir.Expr, frame: Frame
     first = isinstance(start, ir.Const) and start.value == 0
     if not (first and isinstance(axis, ir.Const) and isinstance(axis.value, int)):
         return
+    if axis.value not in range(MAX_AXES):
+        return
     whole, picked = narrow.value, tuple[ir.Expr, ...]()
     while isinstance(whole, ir.Subscript):
         picked = (*whole.index, *picked)
@@ -112,6 +114,8 @@ def exits(node: ir.Expr) -> bool:
     return isinstance(function, ir.Name) and function.id in ("exit", "quit")
 
 
+MAX_AXES = 4
+"""Axes of a batch that is filled row by row."""
 SEVERAL = 3
 """Names that a result is unpacked into when it is more than a pair."""
 
@@ -319,7 +323,9 @@ def _while(run: Interpreter, node: ir.While, frame: Frame) -> Flow:
     finally:
         if fills:
             run.filling.pop()
-    return flow if flow == "return" and _always_leaves(node.body) else ""
+    if flow == "return" and _always_leaves(node.body):
+        return flow
+    return run.execute(node.orelse, frame) if flow != "break" else ""
 
 
 def _tests_length(test: ir.Expr) -> bool:
@@ -337,9 +343,7 @@ def _with(run: Interpreter, node: ir.With, frame: Frame) -> Flow:
     off = False
     for item in node.items:
         manager = expressions.evaluate(run, item.context, frame)
-        off = off or (
-            isinstance(manager, values.Thing) and manager.kind in ("no_grad", "inference_mode")
-        )
+        off = off or (isinstance(manager, values.Thing) and manager.kind == "no_grad")
         if item.target is not None:
             assign(run, item.target, _entered(run, manager, frame, item), frame)
     with run.without_gradients(off):

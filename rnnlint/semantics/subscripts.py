@@ -29,7 +29,6 @@ def get_item(
     run: Interpreter, owner: Value, index: tuple[Value, ...], node: ir.Subscript, place: Place
 ) -> Value:
     """`owner[index]`."""
-
     if isinstance(owner, values.Union):
         return join([get_item(run, member, index, node, place) for member in owner.members])
     if isinstance(owner, values.Tensor):
@@ -137,7 +136,6 @@ def set_item(run: Interpreter, target: ir.Subscript, value: Value, frame: Frame)
         The value that the owner's name has to be bound to anew, for values that
         cannot change in place, else None.
     """
-
     owner = expressions.evaluate(run, target.value, frame)
     index = tuple(expressions.evaluate(run, part, frame) for part in target.index)
     place = Place(frame.module.path, target.start, target.end)
@@ -164,7 +162,6 @@ def _set_member_item(
     target: ir.Subscript,
     place: Place,
 ) -> Value | None:
-
     first = index[0] if index else UNKNOWN
     if isinstance(owner, values.DictObject):
         _set_dict_item(run, owner, first, value)

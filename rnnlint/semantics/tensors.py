@@ -284,6 +284,8 @@ def device_kind(target: Value | None) -> str:
 
 
 def _transpose(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    if len(arguments.positional) != 2 and not arguments.keywords:
+        return _permute(run, tensor, arguments, place)  # NumPy's
     axes = {values.integer(arguments.get(0, "dim0")), values.integer(arguments.get(1, "dim1"))}
     if axes == {0, 1}:
         return flipped(tensor)

@@ -460,8 +460,9 @@ class Layer(Object):
         self.kind = kind
         self.options = options
         self.stack = stack
-        self.context: Context | None = None
         """Where the calls stand that led to its construction, outermost first."""
+        self.context: Context | None = None
+        """Where in the run it was built."""
 
 
 class Container(Object):
@@ -498,8 +499,7 @@ class Gradient(Record, frozen=True):
 class Parameters(Record, frozen=True):
     """An iterable over the parameters of modules: `model.parameters()`.
 
-    `named` yields (name, parameter) pairs; `grouped` marks values that only
-    lead to such parameters (an optimizer's param_groups).
+    `named` ones come as (name, parameter) pairs.
     """
 
     modules: tuple[Value, ...]

@@ -1,9 +1,8 @@
 """What library calls mean, as data: one table a library.
 
-A table maps dotted names to `Entry` values.  An entry names one of the effects
-that `library` implements and carries what the effect needs to know: the class's
-parameters in order, the name of a loss, the side of a padding.  Teaching rnnlint a
-new framework means adding a table here.
+A table maps dotted names to `Entry` values.  An entry names one of the interpreter's
+effects and carries what the effect needs to know: the class's parameters in order, the
+name of a loss.  Teaching rnnlint a new framework means adding a table here.
 """
 
 from __future__ import annotations
