@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rnnlint.project.config import Settings
 from rnnlint.project.discovery import (
@@ -21,7 +18,6 @@ from rnnlint.project.discovery import (
     project_root,
     select_reported,
 )
-from rnnlint.project.patterns import Patterns
 
 
 def lay(root: Path, *paths: str, **texts: str) -> None:
@@ -144,41 +140,6 @@ def test_many_files_are_scanned_in_a_moment(tmp_path: Path) -> None:
     start = time.process_time()
     assert len(found(tmp_path)) == 2000
     assert time.process_time() - start < 0.5
-
-
-def test_ordinary_ignore_files_do_not_load_pathspec(tmp_path: Path) -> None:
-    lay(tmp_path, "a.py")
-    (tmp_path / ".gitignore").write_text("__pycache__/\n*.py[cod]\n/docs/_build/\n!keep.py\n# c\n")
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from rnnlint.project.config import Settings\n"
-        "from rnnlint.project.discovery import discover\n"
-        "root = Path(sys.argv[1])\n"
-        "assert discover(root, Settings(directory=str(root))).files\n"
-        "assert 'pathspec' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-
-
-PATTERN = st.text(alphabet="ab*?/.!$-", min_size=1, max_size=6)
-PATH = st.lists(st.text(alphabet="ab.$-", min_size=1, max_size=3), min_size=1, max_size=3)
-
-
-@given(PATTERN, PATH, st.booleans())
-def test_patterns_mean_what_pathspec_says(line: str, parts: list[str], is_folder: bool) -> None:
-    from pathspec import GitIgnoreSpec
-
-    path = "/".join(parts)
-    candidate = path + "/" if is_folder else path
-    expected: bool | None = None
-    try:
-        patterns = list(GitIgnoreSpec.from_lines([line]).patterns)
-    except ValueError:
-        patterns = []
-    for pattern in patterns:
-        if pattern.include is not None and pattern.match_file(candidate) is not None:
-            expected = pattern.include
-    assert Patterns([line]).decide(path, is_folder) is expected
 
 
 # --- roots ----------------------------------------------------------------------------

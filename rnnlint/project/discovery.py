@@ -245,7 +245,7 @@ class _Scan:
     def _patterns(self, folder: str, prefix: str) -> list[tuple[str, Patterns]]:
         path = os.path.join(self.root, folder, ".gitignore")
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:
                 lines = [line.rstrip("\n") for line in file]
         except OSError as error:
             self.notices.append(

@@ -1,19 +1,17 @@
 """Path patterns: those of `.gitignore` files and of the settings.
 
-Both use git's syntax.  Ordinary patterns (`build/`, `*.py[cod]`, `/docs/_build`) are translated
-here; only unusual ones (`**`, escapes, ranges) need `pathspec`, whose import costs as much as the
-rest of a warm run.
+Both use git's syntax, and are asked as git asks them: of each folder on the way to a file, and
+then of the file.  What a pattern says of a folder decides nothing about what is in it.
 """
 
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+from rnnlint.project.wildmatch import escaped, translated
 
 _SPECIAL = frozenset("*?[]!/\\# ")
 
@@ -23,17 +21,25 @@ class Patterns:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = tuple(lines)
-        self._compiled: tuple[tuple[bool, re.Pattern[str]], ...] | None = None
+        self._compiled: dict[bool, tuple[tuple[bool, re.Pattern[str]], ...]] = {}
 
     def decide(self, path: str, is_folder: bool) -> bool | None:
         """True when `path` is matched, False when a `!pattern` takes it back, None for neither."""
-        if self._compiled is None:
-            self._compiled = _compile(self._lines)
-        candidate = path + "/" if is_folder else path
-        for included, expression in self._compiled:
-            if expression.search(candidate):
-                return included
+        compiled = self._compiled.get(is_folder)
+        if compiled is None:
+            compiled = self._compiled[is_folder] = _compile(self._lines, is_folder)
+        for excludes, expression in compiled:
+            if expression.fullmatch(path):
+                return excludes
         return None
+
+    def covers(self, path: str) -> bool:
+        """Whether a file or a folder around it is matched."""
+        parts = path.split("/")
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return any(self.decide(folder, True) for folder in folders) or bool(
+            self.decide(path, False)
+        )
 
 
 class Exclusions:
@@ -97,7 +103,7 @@ def per_file_ignores(
         rebased = rebase(path) if entries else None
         found: frozenset[str] = frozenset()
         for patterns, negated, codes in entries:
-            matched = rebased is not None and patterns.decide(rebased, False) is True
+            matched = rebased is not None and patterns.covers(rebased)
             if matched != negated:
                 found |= codes
         return found
@@ -105,62 +111,45 @@ def per_file_ignores(
     return ignored
 
 
-def _compile(lines: tuple[str, ...]) -> tuple[tuple[bool, re.Pattern[str]], ...]:
+def moved(glob: str, origin: Path, target: Path) -> str | None:
+    """A glob relative to the folder `origin` as one relative to `target`.
+
+    A glob without a slash holds at every depth, wherever it stands.  None is for one that can
+    match nothing in `target`.
+    """
+    body = glob.removeprefix("!")
+    if origin == target or "/" not in body[:-1]:
+        return glob
+    segments = body.removeprefix("/").split("/")
+    if target in origin.parents:
+        found: list[str] | None = [escaped(name) for name in origin.relative_to(target).parts]
+        found = [*found, *segments]
+    elif origin in target.parents:
+        found = _seen_from_below(segments, target.relative_to(origin).parts)
+    else:
+        found = None
+    return None if found is None else f"{glob[: len(glob) - len(body)]}/{'/'.join(found)}"
+
+
+def _seen_from_below(segments: list[str], folders: Sequence[str]) -> list[str] | None:
+    """What is left of a glob in a folder below its own."""
+    for depth, folder in enumerate(folders):
+        if segments[depth] == "**":
+            return segments[depth:]
+        if not Patterns(["/" + segments[depth]]).decide(folder, True):
+            return None
+        if segments[depth + 1 :] in ([], [""]):
+            return ["**"]  # it matches a folder around, and so all there is
+    return segments[len(folders) :]
+
+
+def _compile(lines: tuple[str, ...], for_folders: bool) -> tuple[tuple[bool, re.Pattern[str]], ...]:
     """Fold neighbouring patterns of one sign into one expression each, last patterns first."""
-    import re
-
     groups: list[tuple[bool, list[str]]] = []
-    for line in reversed(lines):
-        for included, expression in _expressions(line):
-            if not groups or groups[-1][0] is not included:
-                groups.append((included, []))
-            groups[-1][1].append(expression)
-    return tuple((included, re.compile("|".join(parts))) for included, parts in groups)
-
-
-def _expressions(line: str) -> list[tuple[bool, str]]:
-    """What a pattern says and the expression for it; none for a comment or an invalid pattern."""
-    import re
-
-    line = line.rstrip(" \t\r\n") if "\\" not in line else line
-    if not line or line.startswith("#"):
-        return []
-    if re.fullmatch(_ORDINARY, line, re.ASCII):
-        return [_translated(line)]
-    from pathspec import GitIgnoreSpec
-
-    try:
-        patterns = GitIgnoreSpec.from_lines([line]).patterns
-    except ValueError:
-        return []  # git, too, passes over what it does not understand
-    # Named groups must go: one name may stand only once in a joined expression.
-    return [
-        (pattern.include, re.sub(r"\(\?P<\w+>", "(?:", f"(?:{pattern.regex.pattern})"))
-        for pattern in patterns
-        if pattern.include is not None and pattern.regex is not None
-    ]
-
-
-# Names between slashes, with at most single stars, `?` and `[abc]`; nothing that can be escaped.
-_ORDINARY = r"!?/?(?:(?:[\w.?$@+~-]|\*(?!\*)|\[[A-Za-z0-9]+\])+(?:/(?!/)|$))+"
-
-
-def _translated(line: str) -> tuple[bool, str]:
-    """What an ordinary pattern says and the expression for it."""
-    import re
-
-    included = not line.startswith("!")
-    pattern = line.removeprefix("!")
-    folders_only = pattern.endswith("/")
-    pattern = pattern.rstrip("/")
-    # A pattern with a slash is anchored to its folder, others match at any depth.
-    start = "" if "/" in pattern else "(?:.+/)?"
-    segments = [
-        "[^/]+" if segment == "*" else re.sub(r"[*?.$+~@-]", _character, segment)
-        for segment in pattern.removeprefix("/").split("/")
-    ]
-    return included, f"^{start}{'/'.join(segments)}{'/' if folders_only else '(?:/|$)'}"
-
-
-def _character(match: re.Match[str]) -> str:
-    return {"*": "[^/]*", "?": "[^/]"}.get(match[0], "\\" + match[0])
+    for pattern in filter(None, map(translated, reversed(lines))):
+        if pattern.folders_only and not for_folders:
+            continue
+        if not groups or groups[-1][0] is not pattern.excludes:
+            groups.append((pattern.excludes, []))
+        groups[-1][1].append(pattern.expression)
+    return tuple((excludes, re.compile("|".join(parts), re.DOTALL)) for excludes, parts in groups)
