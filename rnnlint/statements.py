@@ -66,10 +66,10 @@ def statement_comments(text: str) -> Iterator[Comment]:
     except (tokenize.TokenError, SyntaxError, UnicodeError):
         yield from _comments_by_line(text, starts)
         return
+    ends = _block_ends(statements) if any(each.above for each in statements) else []
     for index, statement in enumerate(statements):
         for place in statement.above:
-            last_row = _block_end(statements, index)
-            yield _comment(place, starts, True, statement.first_row, last_row)
+            yield _comment(place, starts, True, statement.first_row, ends[index])
         for place in statement.trailing:
             yield _comment(place, starts, False, statement.first_row, statement.last_row)
     for place in stray:
@@ -115,39 +115,54 @@ def _statements(text: str) -> tuple[list[_Statement], list[_Place]]:
     return statements, stray + waiting
 
 
-def _block_end(statements: Sequence[_Statement], index: int) -> int:
-    """Return the last row of the statement at `index`, its decorated definition and block."""
-    depth = statements[index].depth
-    decorated = statements[index].first_word == "@"
-    end = statements[index].last_row
-    for statement in statements[index + 1 :]:
-        inside = statement.depth > depth
-        continues = statement.depth == depth and (
-            decorated or statement.first_word in _CONTINUING_CLAUSES
-        )
-        if not inside and not continues:
-            break
-        if not inside:
-            decorated = statement.first_word == "@"
-        end = statement.last_row
-    return end
+def _block_ends(statements: Sequence[_Statement]) -> list[int]:
+    """Return the last row of each statement with its decorated definition and block.
+
+    One pass from the last statement to the first, for a file may have thousands of both.
+    """
+    ends = [0] * len(statements)
+    behind: list[int] = []
+    for index in range(len(statements) - 1, -1, -1):
+        statement = statements[index]
+        while behind and statements[behind[-1]].depth > statement.depth:
+            behind.pop()
+        following = behind[-1] if behind else len(statements)
+        if behind and _continues(statement, statements[following]):
+            ends[index] = ends[following]
+        else:
+            ends[index] = statements[following - 1].last_row
+        behind.append(index)
+    return ends
+
+
+def _continues(statement: _Statement, following: _Statement) -> bool:
+    """Say whether what follows the block of a statement belongs to that statement."""
+    is_part = statement.first_word == "@" or following.first_word in _CONTINUING_CLAUSES
+    return following.depth == statement.depth and is_part
 
 
 def _comments_by_line(text: str, starts: Sequence[int]) -> Iterator[Comment]:
     """Yield what looks like a comment, line by line, of a text that has no tokens."""
     lines = _LINE_END.split(text)
+    next_code_rows = _next_code_rows(lines)
     for index, line in enumerate(lines):
         match = _COMMENT.search(line)
         if match is None:
             continue
         above = not line[: match.start()].strip()
-        target = _next_code_row(lines, index) if above else index + 1
+        target = next_code_rows[index] if above else index + 1
         start = starts[index] + match.start()
         yield Comment(match.group(), start, index + 1, above, target, target)
 
 
-def _next_code_row(lines: Sequence[str], index: int) -> int:
-    for row, line in enumerate(lines[index + 1 :], start=index + 2):
-        if line.strip() and not line.lstrip().startswith("#"):
-            return row
-    return index + 1
+def _next_code_rows(lines: Sequence[str]) -> list[int]:
+    """Return for each line the row of the next line of code, or its own if there is none."""
+    rows = list(range(1, len(lines) + 1))
+    following: int | None = None
+    for index in range(len(lines) - 1, -1, -1):
+        if following is not None:
+            rows[index] = following
+        code = lines[index].lstrip()
+        if code and not code.startswith("#"):
+            following = index + 1
+    return rows

@@ -1,6 +1,7 @@
 """Comments that silence a diagnostic, and the report of those that silence nothing.
 
     model(x)  # rnnlint: ignore[RNN101]       the statement; a reason may follow
+    model(x)  # rnnlint: ignore[RNN1]         every rule whose code begins so
     # rnnlint: ignore[unpacked-padded-input]  above: the next statement, with its block
     # rnnlint: ignore                         every rule
     # rnnlint: file-ignore[RNN101, RNN103]    the file
@@ -27,7 +28,8 @@ UNUSED_NAME = "unused-suppression"
 _END_OF_FILE = 1 << 60
 
 _DIRECTIVE = re.compile(
-    r"#\s*rnnlint:\s*(?P<word>[\w-]+)(?:\s*\[(?P<rules>[^\]]*)\]?)?", re.ASCII | re.IGNORECASE
+    r"#\s*rnnlint:\s*(?P<word>[\w-]+)(?:\s*\[(?P<rules>[^\]]*)\]?|[\s:=(]+(?P<bare>[\w-]+))?",
+    re.ASCII | re.IGNORECASE,
 )
 _NOQA = re.compile(
     r"#\s*noqa(?P<listed>\s*:\s*(?P<rules>[a-z]+[0-9]+(?:[,\s]+[a-z]+[0-9]+)*)?)?(?![\w-])",
@@ -35,6 +37,7 @@ _NOQA = re.compile(
 )
 _WORD = re.compile(r"[^,\s]+")
 _NOQA_CODE = re.compile(r"[a-z]+[0-9]+", re.IGNORECASE)
+_CODE_START = re.compile(r"[A-Z]{1,3}[0-9]{1,2}")
 
 
 class Suppressed(msgspec.Struct, frozen=True):
@@ -67,9 +70,11 @@ class _Suppression(msgspec.Struct, frozen=True):
     """Whether other tools read the comment too, so that it may say what we do not know."""
     known: bool = True
     """Whether the directive is one of ours."""
+    bare: str = ""
+    """A rule that follows the directive without brackets: what is meant is not every rule."""
 
     def covers(self, row: int) -> bool:
-        return self.known and self.first_row <= row <= self.last_row
+        return self.known and not self.bare and self.first_row <= row <= self.last_row
 
 
 def mentions_suppression(text: str) -> bool:
@@ -95,7 +100,7 @@ def apply(
     """
     if not mentions_suppression(text):
         return Suppressed(tuple(diagnostic for _, diagnostic in found), ())
-    suppressions = tuple(_suppressions(text))
+    suppressions = tuple(_suppressions(text, infos))
     used: set[int] = set()
     kept = [
         diagnostic
@@ -125,40 +130,52 @@ def _silence(
             silenced = True
             continue
         for word in suppression.words:
-            if _means(word, suppression, diagnostic):
+            if _means(word, suppression, diagnostic.code, diagnostic.name):
                 used.add(word.start)
                 silenced = True
     return silenced
 
 
-def _means(word: _Word, suppression: _Suppression, diagnostic: Diagnostic) -> bool:
-    if suppression.foreign:  # as in flake8, the start of a code means all that begin so
-        return diagnostic.code.startswith(word.text.upper())
-    return word.text in (diagnostic.code, diagnostic.name)
+def _means(word: _Word, suppression: _Suppression, code: str, name: str) -> bool:
+    """Say whether a word means a rule; the start of a code means all that begin so."""
+    text = word.text.upper() if suppression.foreign else word.text
+    return code.startswith(text) or text == name
 
 
-def _suppressions(text: str) -> Iterator[_Suppression]:
+def _suppressions(text: str, infos: Sequence[RuleInfo]) -> Iterator[_Suppression]:
     for comment in statement_comments(text):
         for match in _DIRECTIVE.finditer(comment.text):
-            yield _ours(comment, match)
+            yield _ours(comment, match, infos)
         for match in _NOQA.finditer(comment.text):
             if match["listed"] is None or match["rules"] is not None:
                 yield _noqa(comment, match)
 
 
-def _ours(comment: Comment, match: re.Match[str]) -> _Suppression:
+def _ours(comment: Comment, match: re.Match[str], infos: Sequence[RuleInfo]) -> _Suppression:
     word = match["word"].lower()
+    meant = _rule_meant(match["bare"] or "", infos)
+    is_reason = bool(match["bare"]) and not meant
     whole_file = word == "file-ignore"
     rules = match["rules"]
     return _Suppression(
         directive=word,
         start=comment.start + match.start(),
-        end=comment.start + match.end(),
+        end=comment.start + match.end("word" if is_reason else 0),
         first_row=1 if whole_file else comment.first_row,
         last_row=_END_OF_FILE if whole_file else comment.last_row,
         words=None if rules is None else _words(_WORD, comment, match),
         known=whole_file or word == "ignore",
+        bare=meant,
     )
+
+
+def _rule_meant(word: str, infos: Sequence[RuleInfo]) -> str:
+    """Return the code or name that a word is meant for; nothing if it begins a reason."""
+    name, code = word.lower(), word.upper()
+    if find(name, infos):
+        return name
+    is_start = _CODE_START.fullmatch(code) and _beginning(code, infos)
+    return code if is_start or _looks_like_ours(code, infos) else ""
 
 
 def _noqa(comment: Comment, match: re.Match[str]) -> _Suppression:
@@ -194,12 +211,14 @@ def _unused(
     for suppression in suppressions:
         if not suppression.known:
             yield from _misspelt(suppression, locate)
+        elif suppression.bare or suppression.words == ():
+            yield _unbracketed(suppression, locate)
         elif suppression.words is None:
             # With rules left out nobody can tell whether the comment is for one of them.
             if everything and not suppression.foreign and suppression.start not in used:
                 span = locate(suppression.start, suppression.end)
                 yield _report(span, "this comment silences no diagnostic", "remove it")
-        elif not any(word.text in (UNUSED_CODE, UNUSED_NAME) for word in suppression.words):
+        elif not any(_means(w, suppression, UNUSED_CODE, UNUSED_NAME) for w in suppression.words):
             for word in suppression.words:
                 if word.start not in used:
                     yield from _unused_word(word, suppression, infos, selected, locate)
@@ -220,6 +239,15 @@ def _misspelt(
         )
 
 
+def _unbracketed(suppression: _Suppression, locate: Callable[[int, int], Span]) -> Diagnostic:
+    message = "the brackets of this comment name no rule, so it silences nothing"
+    remedy = "name the rules in the brackets, or remove the comment"
+    if suppression.bare:
+        message = f"'{suppression.bare}' stands in no brackets, so this comment silences nothing"
+        remedy = f"write '# rnnlint: {suppression.directive}[{suppression.bare}]'"
+    return _report(locate(suppression.start, suppression.end), message, remedy)
+
+
 def _unused_word(
     word: _Word,
     suppression: _Suppression,
@@ -234,10 +262,18 @@ def _unused_word(
         if info.code in selected:
             message = f"the suppression of {info.code} ({info.name}) silences no diagnostic"
             yield _report(locate(word.start, word.end), message, remove)
+    elif codes := _beginning(name, infos):
+        if not suppression.foreign and selected.issuperset(codes):
+            message = f"the suppression of {name} silences no diagnostic"
+            yield _report(locate(word.start, word.end), message, remove)
     elif not suppression.foreign or _looks_like_ours(name, infos):
         message = f"the suppression names an unknown rule '{word.text}'"
         remedy = suggestion(name, infos).removeprefix("; ")
         yield _report(locate(word.start, word.end), message, remedy or remove)
+
+
+def _beginning(start: str, infos: Sequence[RuleInfo]) -> list[str]:
+    return [info.code for info in infos if info.code.startswith(start)]
 
 
 def _looks_like_ours(code: str, infos: Sequence[RuleInfo]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -54,7 +56,13 @@ def rows_silenced(text: str, code: str = "RNN101") -> list[int]:
         pytest.param("a  #rnnlint:ignore[RNN101]\n", [1], id="no spaces"),
         pytest.param("a  # type: ignore # rnnlint: ignore[RNN101]\n", [1], id="behind another"),
         pytest.param("a  # rnnlint: ignore[RNN201]\n", [], id="another rule"),
-        pytest.param("a  # rnnlint: ignore[RNN1]\n", [], id="no prefixes"),
+        pytest.param("a  # rnnlint: ignore[RNN1]\n", [1], id="start of a code"),
+        pytest.param("# rnnlint: file-ignore[RNN1]\na", [1, 2], id="start of a code, file"),
+        pytest.param("a  # rnnlint: ignore[RNN2]\n", [], id="start of another code"),
+        pytest.param("a  # rnnlint: ignore RNN101\n", [], id="no brackets"),
+        pytest.param("a  # rnnlint: ignore: unpacked-padded-input\n", [], id="name, no brackets"),
+        pytest.param("a  # rnnlint: ignore lengths are equal\n", [1], id="a reason, no brackets"),
+        pytest.param("a  # rnnlint: ignore RNN is fine\n", [1], id="a reason on RNNs"),
         pytest.param("a  # rnnlint: ignore[]\n", [], id="no rule"),
         pytest.param("a  # rnnlint: ignore[RNN101\n", [1], id="bracket left open"),
         pytest.param("a  # rnnlint: ignore[RNN201\n", [], id="bracket left open, another rule"),
@@ -114,6 +122,14 @@ def test_what_a_comment_covers(text: str, rows: list[int]) -> None:
     assert [row for row in rows_silenced(text) if row <= text.count("\n") + 1] == rows
 
 
+@pytest.mark.parametrize("after", ["", "("], ids=["tokens", "lines"])
+def test_thousands_of_comments_take_a_moment(after: str) -> None:
+    text = "# rnnlint: ignore[RNN101]\n" * 8_000 + "@a\n" * 8_000 + "def f(): pass\n" + after
+    begun = time.monotonic()
+    assert run(text, (8_001, "RNN101")).kept == ()
+    assert time.monotonic() - begun < 3
+
+
 def test_old_mac_line_ends_are_line_ends() -> None:
     text = "a\rb  # rnnlint: ignore[RNN101]\rc"
     assert [row for row in (1, 2, 3) if not run(text, (row, "RNN101")).kept] == [2]
@@ -170,6 +186,15 @@ def test_rules_that_were_not_looked_for_are_not_called_unused() -> None:
             "'ignroe' is no suppression that rnnlint knows; write '# rnnli",
         ),
         ("rnnlint: disable[RNN101]", "'disable' is no suppression that rnnlint knows"),
+        (
+            "rnnlint: ignore RNN201",
+            "no brackets, so this comment silences nothing; write '# rnnlint",
+        ),
+        ("rnnlint: ignore RNN2", "write '# rnnlint: ignore[RNN2]'"),
+        ("rnnlint: ignore(rnn201)", "write '# rnnlint: ignore[RNN201]'"),
+        ("rnnlint: file-ignore RNN999", "write '# rnnlint: file-ignore[RNN999]'"),
+        ("rnnlint: ignore[]", "the brackets of this comment name no rule"),
+        ("rnnlint: ignore[RNN2]", "the suppression of RNN2 silences no diagnostic"),
         ("noqa: RNN102", "unknown rule 'RNN102'; did you mean"),
         ("noqa: RNN101", "suppression of RNN101 (unpacked-padded-input) silences no diagnostic"),
     ],
