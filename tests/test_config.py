@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from closed import close
 
 from rnnlint.project.config import ConfigError, Settings, load_settings, settings_digest
 from rnnlint.project.patterns import per_file_ignores
@@ -62,6 +63,59 @@ def test_extend_inherits_and_overrides(tmp_path: Path) -> None:
     assert settings.directory == str(tmp_path)
 
 
+def test_globs_that_are_inherited_keep_their_folder(tmp_path: Path) -> None:
+    write(
+        tmp_path / "rnnlint.toml",
+        'exclude = ["sub/gen/", "other/gen", "*_pb2.py"]\nextend-exclude = ["**/old/x"]\n'
+        '[per-file-ignores]\n"sub/tests/*" = ["A"]\n"!other/x" = ["B"]\n"other/y" = ["C"]\n',
+    )
+    write(tmp_path / "sub" / "rnnlint.toml", 'extend = "../rnnlint.toml"\n')
+    settings = load_settings(tmp_path / "sub")
+    assert settings.exclude == ("/gen/", "*_pb2.py")
+    assert settings.extend_exclude == ("/**/old/x",)
+    assert settings.per_file_ignores == {"/tests/*": ("A",), "**": ("B",)}
+
+
+def test_globs_of_a_file_below_hold_below(tmp_path: Path) -> None:
+    write(tmp_path / "ci" / "base.toml", 'exclude = ["/gen", "old"]\n')
+    write(tmp_path / "rnnlint.toml", 'extend = "ci/base.toml"\n')
+    assert load_settings(tmp_path).exclude == ("/ci/gen", "old")
+
+
+def test_the_cache_may_lie_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    write(tmp_path / "rnnlint.toml", 'cache-dir = "~/x"\n')
+    assert load_settings(tmp_path).cache_dir == str(tmp_path / "home") + "/x"
+    inline = load_settings(tmp_path, inline=['cache-dir = "~/y"'])
+    assert inline.cache_dir == str(tmp_path / "home") + "/y"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tool]\nrnnlint.ignore = ["A"]\n',
+        '[tool."rnnlint"]\nignore = ["A"]\n',
+        '[ tool . rnnlint ]\nignore = ["A"]\n',
+        'tool = { rnnlint = { ignore = ["A"] } }\n',
+    ],
+)
+def test_our_table_is_found_however_it_is_spelled(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "pyproject.toml", text)
+    assert load_settings(tmp_path).ignore == ("A",)
+
+
+def test_a_folder_that_must_not_be_read_holds_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "rnnlint.toml", 'ignore = ["A"]')
+    (tmp_path / "closed").mkdir()
+    close(tmp_path / "closed", monkeypatch)
+    assert load_settings(tmp_path / "closed").ignore == ("A",)
+
+
 def test_a_circle_of_extends_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "rnnlint.toml", 'extend = "other.toml"')
     write(tmp_path / "other.toml", 'extend = "rnnlint.toml"')
@@ -98,6 +152,8 @@ def test_an_explicit_file_leaves_globs_relative_to_the_project(tmp_path: Path) -
         ("[tool.rnnlint]\nmax-file-size = 0", "must be a positive whole number of bytes"),
         ("[tool.rnnlint]\nextend = 1", "must be the path of another settings file"),
         ("[tool.rnnlint]\nforce-exclude = 'yes'", "must be true or false"),
+        ("[[tool.rnnlint]]\nignore = []", "[[tool.rnnlint]] is no table; write the settings"),
+        ("[tool]\nrnnlint = 'x'", "rnnlint = 'x' is no table; write the settings below"),
         ("[tool.rnnlint]\nignore = [", "this is not valid TOML"),
     ],
 )

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from rnnlint.project.patterns import moved
+
 CONFIG_NAMES = (".rnnlint.toml", "rnnlint.toml", "pyproject.toml")
 """The files that may hold settings, the strongest first."""
 
@@ -115,13 +117,15 @@ def load_settings(
     """
     path = explicit if explicit is not None else None if isolated else _nearest(start)
     table: dict[str, Any] = {}
-    directory = start if start.is_dir() else start.parent
+    directory = start if os.path.isdir(start) else start.parent
     if path is not None:
         table = _inherited(path)
         # Globs of a file that was named by hand concern the project at hand, not its own folder.
         directory = path.parent if explicit is None else directory
     for text in inline:
         table.update(_inline_table(text))
+    if "cache-dir" in table:
+        table["cache-dir"] = os.path.expanduser(table["cache-dir"])
     return msgspec.convert(
         {
             **table,
@@ -142,11 +146,11 @@ def settings_digest(settings: Settings) -> str:
 
 def _nearest(start: Path) -> Path | None:
     absolute = Path(os.path.abspath(start))
-    folder = absolute if absolute.is_dir() else absolute.parent
+    folder = absolute if os.path.isdir(absolute) else absolute.parent
     for candidate in (folder, *folder.parents):
         for name in CONFIG_NAMES:
             path = candidate / name
-            if path.is_file() and (name != "pyproject.toml" or _concerns_us(path)):
+            if os.path.isfile(path) and (name != "pyproject.toml" or _concerns_us(path)):
                 return path
     return None
 
@@ -154,11 +158,15 @@ def _nearest(start: Path) -> Path | None:
 def _concerns_us(path: Path) -> bool:
     """Whether a pyproject.toml has our table; most do not, and are not parsed to learn it."""
     data = _read(path)
-    return b"tool.rnnlint" in data and _table_of(_parse(data, _shown(path))) is not None
+    if b"rnnlint" not in data:
+        return False
+    where = _shown(path)
+    return _table_of(_parse(data, where), where) is not None
 
 
 def _inherited(path: Path) -> dict[str, Any]:
     """The table of `path` laid over those that it extends."""
+    first = Path(os.path.abspath(path)).parent
     chain: list[Path] = []
     tables: list[dict[str, Any]] = []
     while True:
@@ -168,8 +176,8 @@ def _inherited(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{_shown(path)}: 'extend' goes in a circle: {cycle}; remove one")
         chain.append(resolved)
         table = _file_table(path)
-        tables.append(table)
         extended = table.pop("extend", None)
+        tables.append(_with_moved_globs(table, Path(os.path.abspath(path)).parent, first))
         if extended is None:
             break
         path = path.parent / os.path.expanduser(extended)
@@ -179,21 +187,44 @@ def _inherited(path: Path) -> dict[str, Any]:
     return merged
 
 
+def _with_moved_globs(table: dict[str, Any], origin: Path, target: Path) -> dict[str, Any]:
+    """A table of a file in `origin`, for one in `target` that extends it."""
+    if origin == target:
+        return table
+    changed = dict(table)
+    for key in ("exclude", "extend-exclude"):
+        if key in table:
+            globs = (moved(glob, origin, target) for glob in table[key])
+            changed[key] = [glob for glob in globs if glob is not None]
+    if "per-file-ignores" in table:
+        ignores = changed["per-file-ignores"] = {}
+        for glob, codes in table["per-file-ignores"].items():
+            # What a `!glob` can match nothing of, it stands for altogether.
+            kept = moved(glob, origin, target) or ("**" if glob.startswith("!") else None)
+            if kept is not None:
+                ignores[kept] = [*ignores.get(kept, ()), *codes]
+    return changed
+
+
 def _file_table(path: Path) -> dict[str, Any]:
     where = _shown(path)
     parsed = _parse(_read(path), where)
     if path.name != "pyproject.toml":
         return _checked(parsed, where, "")
-    table = _table_of(parsed)
+    table = _table_of(parsed, where)
     if table is None:
         raise ConfigError(f"{where}: there is no [tool.rnnlint] table; add one")
     return _checked(table, where, " in [tool.rnnlint]")
 
 
-def _table_of(parsed: Mapping[str, Any]) -> dict[str, Any] | None:
+def _table_of(parsed: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    """Our table in a pyproject.toml, however it is spelled; None when there is none."""
     tool = parsed.get("tool")
     table = tool.get("rnnlint") if isinstance(tool, dict) else None
-    return table if isinstance(table, dict) else None
+    if table is None or isinstance(table, dict):
+        return table
+    found = "[[tool.rnnlint]]" if isinstance(table, list) else f"rnnlint = {table!r}"
+    raise ConfigError(f"{where}: {found} is no table; write the settings below [tool.rnnlint]")
 
 
 def _inline_table(text: str) -> dict[str, Any]:

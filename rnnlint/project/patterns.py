@@ -122,13 +122,15 @@ def moved(glob: str, origin: Path, target: Path) -> str | None:
         return glob
     segments = body.removeprefix("/").split("/")
     if target in origin.parents:
-        found: list[str] | None = [escaped(name) for name in origin.relative_to(target).parts]
-        found = [*found, *segments]
+        segments = [*map(escaped, origin.relative_to(target).parts), *segments]
     elif origin in target.parents:
-        found = _seen_from_below(segments, target.relative_to(origin).parts)
+        seen = _seen_from_below(segments, target.relative_to(origin).parts)
+        if seen is None:
+            return None
+        segments = seen
     else:
-        found = None
-    return None if found is None else f"{glob[: len(glob) - len(body)]}/{'/'.join(found)}"
+        return None
+    return f"{glob[: len(glob) - len(body)]}/{'/'.join(segments)}"
 
 
 def _seen_from_below(segments: list[str], folders: Sequence[str]) -> list[str] | None:
