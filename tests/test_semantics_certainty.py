@@ -44,7 +44,8 @@ LIVE = {
     "        return layer\n    @rnn.setter\n    def rnn(self, value):\n        pass\n"
     "Box().rnn(x)\n",
     "an attribute that the nearer base has": f"{LAYER}class A:\n    run = None\n"
-    "class B(A):\n    pass\nclass C(A):\n    def run(self, x):\n        layer(x)\nclass D(B, C):\n    pass\nD().run(x)\n",
+    "class B(A):\n    pass\nclass C(A):\n    def run(self, x):\n        layer(x)\n"
+    "class D(B, C):\n    pass\nD().run(x)\n",
     "a star that another file hands on": {
         "main.py": "from common import *\nlayer = LSTM(8, 16)\nlayer(torch.randn(1, 2, 8))\n",
         "common.py": "import torch\nfrom torch.nn import *\n",

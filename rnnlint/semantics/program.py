@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rnnlint.diagnostic import Span, TrailStep
 from rnnlint.lowering import ir
@@ -29,6 +29,7 @@ class Program:
         self._run = run
         self._locate = locate
         self.events = tuple(run.events)
+        self._possible: dict[type[events.Event], tuple[events.Event, ...]] = {}
         self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
         self.exhausted = run.exhausted
         """Whether some part of the project lay beyond the bounds of the analysis."""
@@ -61,8 +62,8 @@ class Program:
         """
         return tuple(
             event
-            for event in self.events
-            if isinstance(event, kind) and not event.hypothetical and not self._is_cut(event)
+            for event in self.possible(kind)
+            if not event.hypothetical and not self._is_cut(event)
         )
 
     def _is_cut(self, event: events.Event) -> bool:
@@ -76,7 +77,11 @@ class Program:
 
     def possible(self, kind: type[E]) -> tuple[E, ...]:
         """All events of a kind, also those that a constant of the program switches off."""
-        return tuple(event for event in self.events if isinstance(event, kind))
+        found = self._possible.get(kind)
+        if found is None:
+            found = tuple(event for event in self.events if isinstance(event, kind))
+            self._possible[kind] = found
+        return cast("tuple[E, ...]", found)
 
     # --- layers ---
 
@@ -269,9 +274,7 @@ class Program:
             (isinstance(event, events.LayerCall) and event.layer in layers)
             or isinstance(event, events.Opaque)
             for event in self.iteration_of(backward)
-        ) or not any(
-            isinstance(event, events.LayerCall) and event.layer in layers for event in self.events
-        )
+        ) or not any(call.layer in layers for call in self.possible(events.LayerCall))
 
     def readings_of(self, call: events.LayerCall) -> list[events.Reading]:
         """How the result of one call of a recurrent layer is read."""
