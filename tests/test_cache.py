@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -81,6 +83,35 @@ def test_writing_leaves_no_temporary_files(tmp_path: Path) -> None:
     for content in (b"a", b"b", b"c"):
         cache.store("findings", content)
     assert [path.name for path in pack_files(tmp_path / "c")] == ["findings"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        Cache(tmp_path / "c", "1").store("findings", b"")
+    finally:
+        os.umask(old)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "c").rglob("[!0-9]*")}
+    assert modes == {0o644}
+
+
+def test_projects_that_share_a_folder_have_their_own_packs(tmp_path: Path) -> None:
+    one, other = (Cache(tmp_path / "c", "1", tmp_path / name) for name in ("one", "other"))
+    one.store("findings", b"one")
+    assert other.load("findings") is None
+    other.store("findings", b"other")
+    assert (one.load("findings"), other.load("findings")) == (b"one", b"other")
+    newer = Cache(tmp_path / "c", "2", tmp_path / "one")
+    newer.store("findings", b"newer")
+    assert [path.read_bytes()[-5:] for path in pack_files(tmp_path / "c")] == [b"newer"]
+
+
+def test_a_cache_inside_its_project_moves_with_it(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    Cache(tmp_path / "old" / "c", "1", tmp_path / "old").store("findings", b"report")
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert Cache(tmp_path / "new" / "c", "1", tmp_path / "new").load("findings") == b"report"
 
 
 def test_concurrent_runs_see_whole_packs(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 The folder holds its own `.gitignore` and `CACHEDIR.TAG`.  Below it, one folder for each
 version of rnnlint and of the interpreter holds *packs*: files that begin with a digest of
-what follows.  A pack that is torn, foreign or corrupt is as good as none.  Packs are
-written beside and renamed, so that concurrent runs see a whole one, old or new.
+what follows.  Projects that share a folder have packs of their own in it.  A pack that is
+torn, foreign or corrupt is as good as none.  Packs are written beside and renamed, so that
+concurrent runs see a whole one, old or new.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,17 +31,22 @@ _DIGEST_SIZE = 16
 class Cache:
     """The packs of one project; reading and writing never fails, at worst it is in vain."""
 
-    def __init__(self, folder: Path | None, version: str) -> None:
+    def __init__(self, folder: Path | None, version: str, project: Path | None = None) -> None:
         """
         Args:
             folder: the cache folder; None for no cache at all.
             version: what the contents depend on besides the files.
+            project: the root of the project, which tells it from others with the same folder.
         """
         self.folder = folder
         self.notice: Notice | None = None
         """Why nothing can be written, once that is known."""
         tag = sys.implementation.cache_tag or "python"
-        self._packs = None if folder is None else folder / f"{version}-{tag}"
+        self._version = self._packs = None if folder is None else folder / f"{version}-{tag}"
+        if self._version is not None and project is not None:
+            # A cache inside the project is its own, and stays so when the project moves.
+            if project not in Path(os.path.abspath(self._version)).parents:
+                self._packs = self._version / digest_of([os.fsencode(project)])
 
     def load(self, name: str) -> bytes | None:
         """The contents of a pack, None when there is none that can be trusted."""
@@ -56,10 +61,10 @@ class Cache:
 
     def store(self, name: str, content: bytes) -> None:
         """Replace a pack; when that is impossible, say so in `notice`."""
-        if self._packs is None or self.folder is None or self.notice is not None:
+        if self._packs is None or self._version is None or self.notice is not None:
             return
         try:
-            if self._prepare(self.folder, self._packs):
+            if self._prepare(self._version, self._packs):
                 _write_atomically(self._packs / name, _digest(content) + content)
             else:
                 self._give_up("the folder holds other files, so it is not used as a cache")
@@ -70,10 +75,11 @@ class Cache:
         self.notice = Notice(f"{self.folder}", f"{reason}; see 'cache-dir'", skips=False)
 
     @staticmethod
-    def _prepare(folder: Path, packs: Path) -> bool:
+    def _prepare(version: Path, packs: Path) -> bool:
         """Make the folders; False when somebody else keeps something there."""
         if packs.is_dir():
             return True
+        folder = version.parent
         folder.mkdir(parents=True, exist_ok=True)
         if not _is_ours(folder):
             # Concurrent runs may be at this too, so what they write meanwhile is allowed.
@@ -82,10 +88,10 @@ class Cache:
             _write_atomically(folder / _TAG_NAME, _TAG.encode())
         if not (folder / ".gitignore").exists():
             _write_atomically(folder / ".gitignore", b"*\n")
-        packs.mkdir(exist_ok=True)
+        packs.mkdir(parents=True, exist_ok=True)
         for other in folder.iterdir():
             # What older versions left is of no use to this one.
-            if other.is_dir() and other != packs:
+            if other.is_dir() and other != version:
                 shutil.rmtree(other, ignore_errors=True)
         return True
 
@@ -170,11 +176,12 @@ def _digest(content: bytes) -> bytes:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not `tempfile`: its files are for their maker alone, and a cache may be shared.
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
         os.replace(temporary, path)
     except OSError:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
