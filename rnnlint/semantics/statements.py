@@ -16,7 +16,6 @@ from rnnlint.semantics import (
     modules,
     operations,
     subscripts,
-    tensors,
     values,
 )
 from rnnlint.semantics.frames import Arguments, Flow, Frame
@@ -44,28 +43,27 @@ def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -
 
 
 def _expression(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> Flow:
-    expressions.evaluate(run, node.value, frame)
+    value = expressions.evaluate(run, node.value, frame)
     called = node.value.func if isinstance(node.value, ir.Call) else None
-    if isinstance(called, ir.Attribute) and called.attr == "detach_":
-        _detach_in_place(run, called.value, frame)
     if isinstance(called, ir.Attribute) and called.attr == "copy_":
         _copy_into_part(run, node.value, called.value, frame)
+    elif isinstance(called, ir.Attribute) and called.attr.endswith("_"):
+        _change_in_place(run, called.value, value, frame)
     return "raise" if exits(node.value) else ""
 
 
-def _detach_in_place(run: Interpreter, node: ir.Expr, frame: Frame) -> None:
-    """`h.detach_()`: whatever holds this tensor holds it without its graph from now on."""
+def _change_in_place(run: Interpreter, node: ir.Expr, after: Value, frame: Frame) -> None:
+    """`h.detach_()`, `x.transpose_(0, 1)`: whatever holds the tensor holds the result."""
     with run.hypothetical():  # evaluated once more, not used once more
-        tensor = expressions.evaluate(run, node, frame)
-    if not isinstance(tensor, values.Tensor):
+        before = expressions.evaluate(run, node, frame)
+    if not isinstance(before, values.Tensor) or not isinstance(after, values.Tensor):
         return
     stores = [frame.scope]
-    owner = next(iter(frame.scope.values()), None)
-    if isinstance(owner, values.Instance):
-        stores.append(owner.fields)
+    if isinstance(frame.receiver, values.Instance):
+        stores.append(frame.receiver.fields)
     for store in stores:
         for key, held in list(store.items()):
-            kept = _without_graph(held, tensor)
+            kept = _replaced(held, before, after)
             if kept is not held:
                 run.state.set(store, key, kept)
 
@@ -96,11 +94,12 @@ def _copy_into_part(run: Interpreter, copy: ir.Expr, part: ir.Expr, frame: Frame
         assign(run, target, value, frame)
 
 
-def _without_graph(held: Any, tensor: values.Tensor) -> Any:
-    if held == tensor and isinstance(held, values.Tensor):
-        return tensors.detached(held)
-    if isinstance(held, values.Tuple) and tensor in held.items:
-        return values.Tuple(tuple(_without_graph(item, tensor) for item in held.items))
+def _replaced(held: Any, before: values.Tensor, after: values.Tensor) -> Any:
+    # Tensors of one graph are the same; others may only look alike.
+    if held is before or (before.calls and held == before):
+        return after
+    if isinstance(held, values.Tuple) and any(item is before for item in held.items):
+        return values.Tuple(tuple(_replaced(item, before, after) for item in held.items))
     return held
 
 
