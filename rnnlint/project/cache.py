@@ -43,10 +43,10 @@ class Cache:
         """Why nothing can be written, once that is known."""
         tag = sys.implementation.cache_tag or "python"
         self._version = self._packs = None if folder is None else folder / f"{version}-{tag}"
-        if self._version is not None and project is not None:
-            # A cache inside the project is its own, and stays so when the project moves.
-            if project not in Path(os.path.abspath(self._version)).parents:
-                self._packs = self._version / digest_of([os.fsencode(project)])
+        around = Path(os.path.abspath(self._version or "")).parents
+        # A cache inside the project is its own, and stays so when the project moves.
+        if self._version is not None and project is not None and project not in around:
+            self._packs = self._version / digest_of([os.fsencode(project)])
 
     def load(self, name: str) -> bytes | None:
         """The contents of a pack, None when there is none that can be trusted."""

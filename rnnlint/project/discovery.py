@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -16,11 +16,19 @@ from rnnlint.project.config import CONFIG_NAMES, Settings
 from rnnlint.project.patterns import Exclusions, Patterns
 
 SUFFIXES = (".py", ".ipynb")
+_NAMED_SUFFIXES = (*SUFFIXES, ".pyi", ".pyw")
+"""Endings of what is read when it is named by hand."""
 _REPOSITORY_MARKS = (".git", ".hg")
 _PROJECT_MARKS = ("rnnlint.toml", ".rnnlint.toml", "pyproject.toml", "setup.py", "setup.cfg")
 _CONFIG_FILES = frozenset(CONFIG_NAMES)
 _NO_TEXT = "its name is no text, but stray bytes; rename it"
 _NO_FILE = "is no regular file, so it is not read"
+_NO_PYTHON = "is no Python file or notebook; name .py or .ipynb files, or folders"
+_LINK = "is a link to a folder, which is not followed; name it to have it read"
+_EXCLUDED = "is excluded by 'exclude' or 'extend-exclude' in the settings"
+_IGNORED = "is excluded by a .gitignore file; see 'respect-gitignore'"
+_FAR = 3
+"""So many folders below the working directory a path still belongs to its project."""
 _EDITORS_LOCK = ".#"
 """Emacs marks an open file with a link of this name that leads nowhere."""
 
@@ -37,9 +45,6 @@ class ProjectFile(msgspec.Struct, frozen=True, order=True, array_like=True, gc=F
     size: int
 
 
-_Placed = TypeVar("_Placed", ProjectFile, Notice)
-
-
 class Discovery(msgspec.Struct, frozen=True):
     """What a scan found."""
 
@@ -48,6 +53,10 @@ class Discovery(msgspec.Struct, frozen=True):
     settings_files: tuple[ProjectFile, ...]
     """Settings and ignore files: when one changes, stored findings are out of date."""
     notices: tuple[Notice, ...]
+    unread: frozenset[str] = frozenset()
+    """The folders that could not be listed."""
+    links: tuple[str, ...] = ()
+    """Links to folders, which are not followed."""
     nested: dict[str, Settings] = {}
     """The settings of folders that have their own, by folder with a slash at its end."""
 
@@ -67,9 +76,9 @@ def project_root(path: Path, cwd: Path) -> Path:
 
     That is the repository around it, else the project that the working directory lies in,
     else the nearest folder with a project file, else the working directory if that is around
-    it, else the folder itself, or the one around its outermost package.
+    it and near, else the folder itself, or the one around its outermost package.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = path if os.path.isdir(path) else path.parent
     around = (folder, *folder.parents)
     repository = _nearest(around, _REPOSITORY_MARKS)
     if repository is not None:
@@ -80,19 +89,28 @@ def project_root(path: Path, cwd: Path) -> Path:
     marked = _nearest(around, _PROJECT_MARKS)
     if marked is not None:
         return marked
-    return cwd if cwd in around else _around_packages(folder)
+    return cwd if _may_be_project(cwd, around) else _around_packages(folder)
 
 
 def _nearest(folders: Iterable[Path], marks: Iterable[str]) -> Path | None:
     for folder in folders:
-        if any((folder / mark).exists() for mark in marks):
+        # Unlike `Path.exists`, this takes a folder that must not be read for one without marks.
+        if any(os.path.exists(folder / mark) for mark in marks):
             return folder
     return None
 
 
+def _may_be_project(cwd: Path, around: Sequence[Path]) -> bool:
+    """Whether the working directory is a project's, rather than where all of them lie."""
+    if cwd == around[0]:
+        return True
+    holds_all = cwd.parent == cwd or cwd == Path(os.path.expanduser("~"))
+    return not holds_all and cwd in around[: _FAR + 1]
+
+
 def _around_packages(folder: Path) -> Path:
     """The folder from which Python would import what is in `folder`."""
-    while (folder / "__init__.py").is_file():
+    while os.path.isfile(folder / "__init__.py"):
         folder = folder.parent
     return folder
 
@@ -104,12 +122,23 @@ def group_by_root(paths: Sequence[str], cwd: Path) -> tuple[dict[Path, list[str]
     for given in paths or (".",):
         for path in _expanded(given, cwd):
             absolute = os.path.normpath(os.path.join(cwd, path))
-            if not os.path.lexists(absolute):
-                remedy = "no such file or folder; check the spelling"
-                notices.append(Notice(shown(given), remedy, fatal=True))
+            reason = _absent(absolute)
+            if reason is not None:
+                notices.append(Notice(shown(given), reason, fatal=True))
                 continue
             groups.setdefault(project_root(Path(absolute), cwd), []).append(absolute)
     return groups, notices
+
+
+def _absent(path: str) -> str | None:
+    """Why there is nothing to look at; None when there is something."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "no such file or folder; check the spelling"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return None
 
 
 def _expanded(given: str, cwd: Path) -> Iterable[str]:
@@ -155,6 +184,8 @@ def discover(root: Path, settings: Settings, load: Load | None = None) -> Discov
         tuple(sorted(scan.files)),
         tuple(sorted(scan.settings_files)),
         tuple(scan.notices),
+        frozenset(scan.unread),
+        tuple(scan.links),
         scan.nested,
     )
 
@@ -175,6 +206,8 @@ class _Scan:
         self.files: list[ProjectFile] = []
         self.settings_files: list[ProjectFile] = []
         self.notices: list[Notice] = []
+        self.unread: list[str] = []
+        self.links: list[str] = []
         self.nested: dict[str, Settings] = {}
         self._source = settings.source
         self._load = load
@@ -189,22 +222,24 @@ class _Scan:
         except OSError as error:
             reason = f"the folder cannot be read: {error.strerror or error}"
             self.notices.append(Notice(folder.path or ".", reason))
+            if not isinstance(error, FileNotFoundError):  # that one vanished meanwhile
+                self.unread.append(folder.path or ".")
             return []
         prefix = f"{folder.path}/" if folder.path else ""
-        folder = self._here(folder, prefix, {entry.name for entry in found})
+        folder = self.here(folder, prefix, {entry.name for entry in found})
         below: list[_Folder] = []
         for entry in found:
             path = prefix + entry.name
             try:
                 if not entry.is_dir(follow_symlinks=False):
                     self._file(entry, path, folder)
-                elif not _is_left_out(path, True, folder):
+                elif _left_out_by(path, True, folder) is None:
                     below.append(msgspec.structs.replace(folder, path=path))
             except OSError as error:
                 self.notices.append(Notice(path, f"cannot be read: {error.strerror or error}"))
         return [inner for inner in below if self._is_named_well(inner.path)]
 
-    def _here(self, folder: _Folder, prefix: str, names: Set[str]) -> _Folder:
+    def here(self, folder: _Folder, prefix: str, names: Set[str]) -> _Folder:
         """The folder with what its own settings and ignore files say."""
         ignores, excluded = folder.ignores, folder.excluded
         if self._gitignore and ".gitignore" in names:
@@ -221,18 +256,21 @@ class _Scan:
         return Exclusions(globs, Path(settings.directory), Path(self.root))
 
     def _file(self, entry: os.DirEntry[str], path: str, folder: _Folder) -> None:
-        if entry.name in _CONFIG_FILES or entry.name == ".gitignore":
+        if entry.is_symlink() and entry.is_dir():
+            if _left_out_by(path, True, folder) is None and self._is_named_well(path):
+                self.links.append(path)
+        elif entry.name in _CONFIG_FILES or entry.name == ".gitignore":
             self.settings_files.append(_stamped(path, entry.stat()))
         elif (
             entry.name.endswith(SUFFIXES)
             and not entry.name.startswith(_EDITORS_LOCK)
-            and not _is_left_out(path, False, folder)
+            and _left_out_by(path, False, folder) is None
             and self._is_named_well(path)
         ):
             status = entry.stat()
             if stat.S_ISREG(status.st_mode):
                 self.files.append(_stamped(path, status))
-            elif not stat.S_ISDIR(status.st_mode):
+            else:
                 self.notices.append(Notice(path, _NO_FILE))
 
     def _is_named_well(self, path: str) -> bool:
@@ -256,14 +294,15 @@ class _Scan:
         return [(prefix, Patterns(wanted))] if wanted else []
 
 
-def _is_left_out(path: str, is_folder: bool, folder: _Folder) -> bool:
+def _left_out_by(path: str, is_folder: bool, folder: _Folder) -> str | None:
+    """What leaves out a file or folder in `folder`, in words; None when nothing does."""
     if folder.excluded.match(path, is_folder):
-        return True
+        return _EXCLUDED
     for prefix, patterns in reversed(folder.ignores):
         decided = patterns.decide(path[len(prefix) :], is_folder)
         if decided is not None:
-            return decided
-    return False
+            return _IGNORED if decided else None
+    return None
 
 
 def _stamped(path: str, status: os.stat_result) -> ProjectFile:
@@ -277,73 +316,110 @@ def select_reported(
     known = {file.path: file for file in discovery.files}
     reported: set[str] = set()
     extra: dict[str, ProjectFile] = {}
-    notices: list[Notice] = []
-    for path in absolute:
-        relative = Path(os.path.relpath(path, root)).as_posix()
+    named = {path: Path(os.path.relpath(path, root)).as_posix() for path in absolute}
+    notices = _unread_notices(discovery, named.values())
+    for link in discovery.links:
+        if any(_lies_in(link, path) and link != path for path in named.values()):
+            notices.append(Notice(link, _LINK))
+    for path, relative in named.items():
+        is_folder = os.path.isdir(path)
+        inside = {file for file in known if _lies_in(file, relative)}
+        reported |= inside
+        if inside or relative == ".":
+            continue
         if not is_text(relative):
             notices.append(Notice(shown(relative), _NO_TEXT, fatal=True))
-        elif os.path.isdir(path):
-            prefix = "" if relative == "." else f"{relative}/"
-            inside = [name for name in known if name.startswith(prefix)]
-            reported.update(inside)
-            if not inside and relative != ".":
-                inner = _named_folder(root, relative, settings)
-                extra.update((file.path, file) for file in inner.files)
-                notices.extend(inner.notices)
-                reported.update(name for name in extra if name.startswith(prefix))
-        elif relative in known:
-            reported.add(relative)
-        elif settings.force_exclude:
-            notices.append(Notice(relative, "is excluded by the settings"))
-        elif _is_python(path):
+            continue
+        reason: str | None = None
+        if settings.force_exclude:
+            reason = _why_left_out(relative, is_folder, root, discovery, settings)
+        if reason is not None:
+            notices.append(Notice(relative, reason))
+        elif is_folder:
+            inner = _named_folder(root, relative, settings)
+            extra.update((file.path, file) for file in inner.files)
+            reported |= {file.path for file in inner.files}
+            notices += [*inner.notices, *_unread_notices(inner, [relative])]
+        else:
             file = _named_file(path, relative)
             if isinstance(file, Notice):
                 notices.append(file)
             else:
                 extra[relative] = file
                 reported.add(relative)
-        else:
-            reason = "is no Python file or notebook; name .py or .ipynb files, or folders"
-            notices.append(Notice(relative, reason, fatal=True))
     return Asked(frozenset(reported), tuple(sorted(extra.values())), tuple(notices))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder's or that of something in it."""
+    return folder in (".", path) or path.startswith(f"{folder}/")
+
+
+def _unread_notices(discovery: Discovery, named: Iterable[str]) -> list[Notice]:
+    """Fatal notices on the folders that could not be listed and that were asked about."""
+    named = tuple(named)
+    return [
+        msgspec.structs.replace(notice, fatal=True)
+        for notice in discovery.notices
+        if notice.path in discovery.unread
+        and any(_lies_in(notice.path, path) or _lies_in(path, notice.path) for path in named)
+    ]
+
+
+def _why_left_out(
+    relative: str, is_folder: bool, root: Path, discovery: Discovery, settings: Settings
+) -> str | None:
+    """What leaves out a path, or a folder around it, in words; None when nothing does."""
+    nested = discovery.nested
+    scan = _Scan(root, settings, lambda inner: nested.get(f"{inner}/", settings))
+    folder = _Folder("", (), scan.excluded)
+    parts = relative.split("/")
+    for depth in range(1, len(parts) + 1):
+        path = "/".join(parts[:depth])
+        prefix = f"{folder.path}/" if folder.path else ""
+        inside = (".gitignore", *CONFIG_NAMES)
+        names = {name for name in inside if os.path.isfile(root / folder.path / name)}
+        folder = scan.here(folder, prefix, names)
+        reason = _left_out_by(path, is_folder or depth < len(parts), folder)
+        if reason is not None:
+            return reason
+        folder = msgspec.structs.replace(folder, path=path)
+    return None
 
 
 def _named_file(path: str, relative: str) -> ProjectFile | Notice:
     """A file that the scan leaves out but the user names."""
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return Notice(relative, _NO_FILE, fatal=path.endswith(_NAMED_SUFFIXES))
+        if not path.endswith(_NAMED_SUFFIXES) and not _is_script(path):
+            return Notice(relative, _NO_PYTHON)
     except OSError as error:
         return Notice(relative, f"cannot be read: {error.strerror or error}", fatal=True)
-    if not stat.S_ISREG(status.st_mode):
-        return Notice(relative, _NO_FILE, fatal=True)
     return _stamped(relative, status)
 
 
 def _named_folder(root: Path, relative: str, settings: Settings) -> Discovery:
     """What is in a folder that the scan leaves out but the user names."""
-    if settings.force_exclude:
-        return Discovery((), (), ())
     inner = discover(root / relative, msgspec.structs.replace(settings, respect_gitignore=False))
+
+    def moved(path: str) -> str:
+        return posixpath.normpath(f"{relative}/{path}")
+
+    replace = msgspec.structs.replace
+    links = [Notice(moved(link), _LINK) for link in inner.links]
+    notices = [replace(notice, path=moved(notice.path)) for notice in inner.notices]
     return Discovery(
-        tuple(_moved(file, f"{relative}/{file.path}") for file in inner.files),
+        tuple(replace(file, path=moved(file.path)) for file in inner.files),
         (),
-        tuple(_moved(notice, f"{relative}/{notice.path}") for notice in inner.notices),
+        (*links, *notices),
+        frozenset(map(moved, inner.unread)),
     )
 
 
-def _moved(thing: _Placed, path: str) -> _Placed:
-    return msgspec.structs.replace(thing, path=path)
-
-
-def _is_python(path: str) -> bool:
-    """Whether a file named by hand is Python: by its ending, or by its first line."""
-    if path.endswith(SUFFIXES):
-        return True
-    if not os.path.isfile(path):
-        return False
-    try:
-        with open(path, "rb") as file:
-            first = file.readline(200)
-    except OSError:
-        return False
+def _is_script(path: str) -> bool:
+    """Whether the first line of a file says that it is Python."""
+    with open(path, "rb") as file:
+        first = file.readline(200)
     return first.startswith(b"#!") and b"python" in first
