@@ -10,7 +10,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -18,11 +18,19 @@ import click
 import msgspec
 
 from rnnlint import __version__
-from rnnlint.diagnostic import Level
+from rnnlint.diagnostic import Level, Notice
 from rnnlint.project.config import ConfigError
 from rnnlint.reporting import FORMATS, TEXT_FORMATS, renderer
 from rnnlint.reporting.style import Style
-from rnnlint.terminal import Progress, forgive_unwritable, style_for
+from rnnlint.reporting.toml import toml
+from rnnlint.terminal import (
+    Progress,
+    SectionedCommand,
+    SectionedOption,
+    abandon,
+    forgive_unwritable,
+    style_for,
+)
 
 if TYPE_CHECKING:
     from rnnlint.engine import Outcome, Request
@@ -33,30 +41,7 @@ FINDINGS, FAILURE, INTERRUPTED = 1, 2, 130
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _VERBOSE = "rnnlint.verbose"
-_UNSECTIONED = "Other"
-
-
-class _SectionedOption(click.Option):
-    """An option that knows under which heading the help lists it."""
-
-    def __init__(self, *arguments: Any, section: str, **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
-        self.section = section
-
-
-class _SectionedCommand(click.Command):
-    """A command whose help lists its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
-            if record is not None:
-                section = getattr(option, "section", _UNSECTIONED)
-                sections.setdefault(section, []).append(record)
-        for section in sorted(sections, key=_UNSECTIONED.__eq__):
-            with formatter.section(section):
-                formatter.write_dl(sections[section])
+_UNSELECTED = ("ignore = []", "extend-select = []")
 
 
 class _Application(click.Group):
@@ -64,6 +49,8 @@ class _Application(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         forgive_unwritable(sys.stdout, sys.stderr)
+        if not _has_folder():
+            _fail("the current folder no longer exists; change to another")
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -105,7 +92,7 @@ def main() -> None:
 
 
 def _option(section: str, *declarations: str, **attributes: Any) -> Callable[[_Command], _Command]:
-    return click.option(*declarations, cls=_SectionedOption, section=section, **attributes)
+    return click.option(*declarations, cls=SectionedOption, section=section, **attributes)
 
 
 def _selectors(name: str, help_text: str) -> Callable[[_Command], _Command]:
@@ -150,7 +137,7 @@ class _Chosen(msgspec.Struct, frozen=True):
     cache_dir: str | None
 
 
-@application.command(cls=_SectionedCommand, short_help="Look for problems in training code.")
+@application.command(cls=SectionedCommand, short_help="Look for problems in training code.")
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
 @_selectors("--select", "Look for these rules only: codes, starts of codes, names, or ALL.")
 @_selectors("--ignore", "Do not look for these rules.")
@@ -233,11 +220,18 @@ def check(**chosen: Any) -> None:
     context.meta[_VERBOSE] = options.verbose
     from rnnlint import engine
 
+    _reject_empty(options)
     request = _request(options)
     if options.show_settings:
-        click.echo(_toml_lines(engine.show_settings(request)), nl=False)
+        from rnnlint.reporting.toml import render
+
+        settings, notices = engine.show_settings(request)
+        _write(render(settings))
+        context.exit(_shown_with(notices, options))
     elif options.show_files:
-        click.echo("".join(path + "\n" for path in engine.show_files(request)), nl=False)
+        paths, notices = engine.show_files(request)
+        _write("".join(path + "\n" for path in paths))
+        context.exit(_shown_with(notices, options))
     else:
         progress = Progress(sys.stderr, wanted=not options.quiet)
         try:
@@ -276,26 +270,31 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
     pages = [_page(info) for info in infos]
     style = style_for(sys.stdout, "auto")
     if output_format == "json":
-        click.echo(render_json(pages), nl=False)
-    elif sys.stdout.isatty() or style.colour:
-        click.echo(render_terminal(pages, style), nl=False, color=style.colour)
+        _write(render_json(pages))
+    elif style.colour or (sys.stdout is not None and sys.stdout.isatty()):
+        _write(render_terminal(pages, style), style.colour)
     else:
-        click.echo(render_markdown(pages), nl=False)
+        _write(render_markdown(pages))
 
 
 @application.command(short_help="Remove the cache.")
-def clean() -> None:
+@click.option("--cache-dir", metavar="PATH", help="Where the cache is, if the settings do not say.")
+def clean(cache_dir: str | None) -> None:
     """Remove what rnnlint keeps of earlier runs on the project of the current folder."""
     from rnnlint.project import cache
     from rnnlint.project.config import load_settings
     from rnnlint.project.discovery import project_root
 
     here = Path.cwd()
-    folder = project_root(here, here) / load_settings(here).cache_dir
+    if cache_dir is not None and not cache_dir.strip():
+        raise click.UsageError("the value of --cache-dir is empty: give one, or leave it out")
+    folder = project_root(here, here) / (cache_dir or load_settings(here).cache_dir)
     try:
         removed = cache.clean(folder)
     except OSError as error:
-        _fail(f"cannot remove the cache at '{folder}': {error.strerror}; remove it by hand")
+        _fail(
+            f"cannot remove the cache at '{folder}': {error.strerror or error}; remove it by hand"
+        )
     click.echo(f"Removed {folder}." if removed else f"There is no cache at {folder}.")
 
 
@@ -311,15 +310,31 @@ def _request(options: _Chosen) -> Request:
     return Request(
         paths=options.paths,
         cwd=os.getcwd(),
-        stdin=sys.stdin.buffer.read() if reads_stdin else None,
+        stdin=_standard_input() if reads_stdin else None,
         stdin_filename=options.stdin_filename,
         config=config,
-        inline_config=(*inline, *_settings_of(options)),
+        # What is selected by hand is meant, whatever the settings file leaves out or adds.
+        inline_config=(*(_UNSELECTED if options.select else ()), *inline, *_settings_of(options)),
         isolated=options.isolated,
         no_cache=options.no_cache,
         cache_dir=options.cache_dir,
         ignore_noqa=options.ignore_noqa,
     )
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise click.UsageError("'-' reads the standard input, which is closed")
+    return sys.stdin.buffer.read()
+
+
+def _reject_empty(options: _Chosen) -> None:
+    """An empty value is a mistake, often that of a variable in a script."""
+    for name, value in msgspec.structs.asdict(options).items():
+        values = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(each, str) and not each.strip(" ,") for each in values):
+            what = "a path" if name == "paths" else f"the value of --{name.replace('_', '-')}"
+            raise click.UsageError(f"{what} is empty: give one, or leave it out")
 
 
 def _configuration(values: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -342,7 +357,7 @@ def _settings_of(options: _Chosen) -> list[str]:
             settings[name] = getattr(options, name)
     if options.per_file_ignores:
         settings["per_file_ignores"] = _per_file_ignores(options.per_file_ignores)
-    return [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in settings.items()]
+    return [f"{name.replace('_', '-')} = {toml(value)}" for name, value in settings.items()]
 
 
 def _split(value: str) -> list[str]:
@@ -361,44 +376,38 @@ def _per_file_ignores(values: Sequence[str]) -> dict[str, list[str]]:
     return ignores
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    # What JSON makes of strings, numbers and truth values is TOML too.
-    return msgspec.json.encode(value).decode()
-
-
-def _toml_lines(settings: msgspec.Struct) -> str:
-    values: dict[str, object] = msgspec.to_builtins(settings)
-    source = values.pop("source", None)
-    directory = values.pop("directory", None)
-    lines = [f"# from {source or 'the defaults'}", f"# globs are relative to {directory}"]
-    lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
-    return "".join(line + "\n" for line in lines)
-
-
 def _write_report(outcome: Outcome, options: _Chosen) -> None:
     """Write the report where it was asked for, and say on a terminal how much was read."""
-    _write_notices(outcome, options)
+    _write_notices(outcome.notices, options)
     for_people = outcome.settings.output_format in TEXT_FORMATS
     if options.output_file:
         style = style_for(sys.stdout, "always" if options.color == "always" else "never")
         _write_file(options.output_file, _render(outcome, options, style))
     else:
         style = style_for(sys.stdout, options.color)
-        click.echo(_render(outcome, options, style), nl=False, color=style.colour)
+        _write(_render(outcome, options, style), style.colour)
     if not options.quiet:
         from rnnlint.reporting.closing import closing
 
         # A program that reads the report finds nothing but the report there.
         apart = bool(options.output_file) or not for_people
         style = style_for(sys.stderr if apart else sys.stdout, options.color)
-        click.echo(closing(outcome, style), err=apart, nl=False, color=style.colour)
+        _write(closing(outcome, style), style.colour, err=apart)
     if options.verbose:
         _write_details(outcome)
+
+
+def _write(text: str, colour: bool | None = None, *, err: bool = False) -> None:
+    stream = sys.stderr if err else sys.stdout
+    if stream is None and not err:
+        _fail("cannot write the report: the standard output is closed; use --output-file")
+    try:
+        click.echo(text, err=err, nl=False, color=colour)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        abandon(stream)
+        _fail(f"cannot write the report: {error.strerror or error}")
 
 
 def _write_file(path: str, report: str) -> None:
@@ -418,9 +427,15 @@ def _render(outcome: Outcome, options: _Chosen, style: Style) -> str:
     return renderer(output_format)(outcome, style)
 
 
-def _write_notices(outcome: Outcome, options: _Chosen) -> None:
+def _shown_with(notices: Sequence[Notice], options: _Chosen) -> int:
+    """Write what could not be shown, and return the exit code."""
+    _write_notices(notices, options)
+    return FAILURE if any(notice.fatal for notice in notices) else 0
+
+
+def _write_notices(notices: Sequence[Notice], options: _Chosen) -> None:
     style = style_for(sys.stderr, options.color)
-    for notice in outcome.notices:
+    for notice in notices:
         if notice.fatal or not options.quiet:
             level = Level.ERROR if notice.fatal else Level.WARNING
             label = style.level(level.value, level)
@@ -454,6 +469,14 @@ def _page(info: Any) -> Page:
 
     loaded = registry.load(info)
     return Page(info.code, info.name, loaded.level, loaded.fixable, registry.page(info))
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _fail(message: str) -> NoReturn:

@@ -7,6 +7,8 @@ a rule.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,11 +31,14 @@ from rnnlint.project.discovery import (
     select_reported,
     shown,
 )
+from rnnlint.project.patterns import Exclusions
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many files are done, and of how many."""
 
 STDIN_NAME = "stdin.py"
+KEPT_FINDINGS = 8
+"""Settings, nested ones not counted, under which the findings of a project are kept."""
 
 
 class UsageError(ConfigError):
@@ -119,23 +124,27 @@ def check(request: Request, progress: Progress | None = None) -> Outcome:
     return _merged(outcomes, notices, time.perf_counter() - begun)
 
 
-def show_settings(request: Request) -> Settings:
-    """The settings that hold for the first path of a request."""
+def show_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
+    """The settings that hold for the first path of a request, and what is not there."""
     cwd = Path(request.cwd)
-    groups, _ = _groups(request, cwd)
-    return _settings(request, next(iter(groups), cwd))
+    groups, notices = _groups(request, cwd)
+    paths = next(iter(groups.values()), [request.cwd])
+    return _settings(request, Path(paths[0])), tuple(notices)
 
 
-def show_files(request: Request) -> tuple[str, ...]:
-    """The files that a request would report on, relative to the working directory."""
+def show_files(request: Request) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
+    """The files that a request would report on, and what stands in the way of others."""
     cwd = Path(request.cwd)
-    groups, _ = _groups(request, cwd)
+    groups, notices = _groups(request, cwd)
     found: list[str] = []
     for root, paths in groups.items():
         settings = _settings(request, root)
-        asked = select_reported(paths, root, _discover(request, root, settings), settings)
+        discovery = _discover(request, root, settings)
+        overlay = _overlay(request, root, paths)
+        asked = _asked(root, paths, overlay, discovery, settings)
         found += [_shown(path, root, cwd) for path in sorted(asked.reported)]
-    return tuple(found)
+        notices += [_renamed(notice, root, cwd) for notice in asked.notices]
+    return tuple(found), tuple(notices)
 
 
 def _groups(request: Request, cwd: Path) -> tuple[dict[Path, list[str]], list[Notice]]:
@@ -169,16 +178,12 @@ def _discover(request: Request, root: Path, settings: Settings) -> Discovery:
 def _check_project(
     request: Request, root: Path, paths: Sequence[str], cwd: Path, progress: Progress | None
 ) -> Outcome:
-    settings = _settings(request, root)
+    settings = _for_the_run(_settings(request, root), _settings(request, Path(paths[0])))
     discovery = _discover(request, root, settings)
     overlay = _overlay(request, root, paths)
-    if overlay:
-        asked = Asked(frozenset(overlay), (), ())
-        files = {file.path: file for file in discovery.files}
-        files.update({path: ProjectFile(path, 0, len(data)) for path, data in overlay.items()})
-    else:
-        asked = select_reported(paths, root, discovery, settings)
-        files = {file.path: file for file in (*discovery.files, *asked.extra)}
+    asked = _asked(root, paths, overlay, discovery, settings)
+    files = {file.path: file for file in (*discovery.files, *asked.extra)}
+    files.update({path: ProjectFile(path, 0, len(data)) for path, data in overlay.items()})
     cache = _cache(request, root, settings)
     findings, cached = _findings(
         request, root, settings, discovery, files, overlay, cache, progress
@@ -206,6 +211,46 @@ def _check_project(
     )
 
 
+def _for_the_run(settings: Settings, nearest: Settings) -> Settings:
+    """The settings at the root, with those for the whole run from what is nearest to the paths."""
+    return msgspec.structs.replace(
+        settings,
+        plugins=nearest.plugins,
+        fail_on=nearest.fail_on,
+        output_format=nearest.output_format,
+        cache_dir=nearest.cache_dir,
+    )
+
+
+def _asked(
+    root: Path,
+    paths: Sequence[str],
+    overlay: Mapping[str, bytes],
+    discovery: Discovery,
+    settings: Settings,
+) -> Asked:
+    """What to report on: a file from the standard input need not be on disk."""
+    if not overlay:
+        return select_reported(paths, root, discovery, settings)
+    (path,) = overlay
+    known = any(file.path == path for file in discovery.files)
+    if settings.force_exclude and not known and _is_excluded(path, root, settings):
+        return Asked(frozenset(), (), (Notice(path, "is excluded by the settings"),))
+    return Asked(frozenset(overlay), (), ())
+
+
+def _is_excluded(path: str, root: Path, settings: Settings) -> bool:
+    """Whether the scan leaves out a file that it has not found, or would if there were one."""
+    globs = (*settings.exclude, *settings.extend_exclude)
+    exclusions = Exclusions(globs, Path(settings.directory), root)
+    folders = (folder.as_posix() for folder in Path(path).parents)
+    return (
+        (root / path).exists()
+        or exclusions.match(path, False)
+        or any(exclusions.match(folder, True) for folder in folders)
+    )
+
+
 def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, bytes]:
     """Contents that replace what is on disk, by path."""
     if request.stdin is None:
@@ -213,6 +258,8 @@ def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, by
     path = Path(os.path.relpath(paths[0], root)).as_posix()
     if not is_text(path):
         raise UsageError(f"the name '{shown(path)}' for standard input is no text; use another")
+    if os.path.isdir(paths[0]):
+        raise UsageError(f"'{path}', for standard input, is a folder; name a file")
     return {path: request.stdin}
 
 
@@ -257,15 +304,25 @@ def _cache(request: Request, root: Path, settings: Settings) -> Cache:
     return Cache(folder, f"{__version__}-{_state_of_code(settings.plugins)[:12]}")
 
 
+def _version_of_parser() -> bytes:
+    """What LibCST says of its version, without the import, which a warm run cannot afford."""
+    specification = importlib.util.find_spec("libcst")
+    folders = specification.submodule_search_locations if specification else None
+    for folder in folders or ():
+        with contextlib.suppress(OSError):
+            return Path(folder, "_version.py").read_bytes()
+    return b""
+
+
 def _state_of_code(plugins: Sequence[str]) -> str:
-    """Names the state of rnnlint's own code, rules and plugins included."""
+    """Names the state of the code that findings depend on: ours, rules, plugins, the parser."""
     here = Path(__file__).parent
     tops = [str(here), str(here.parent / "rules")]
     if plugins:
         from rnnlint import registry
 
         tops += [folder for plugin in plugins for folder in registry.plugin_folders(plugin)]
-    stamps: list[bytes] = []
+    stamps = [_version_of_parser()]
     for top in tops:
         for folder, folders, names in os.walk(top):
             folders[:] = [name for name in folders if name != "__pycache__"]
@@ -312,7 +369,18 @@ def _findings(
     findings = msgspec.structs.replace(findings, stamp=stamp)
     if not overlay and findings.complete:
         cache.store(pack, msgspec.msgpack.encode(findings))
+        _forget_old_findings(cache)
     return findings, False
+
+
+def _forget_old_findings(cache: Cache) -> None:
+    """Keep the findings under the few settings that were used last."""
+    if cache.folder is None or cache.notice is not None:
+        return
+    with contextlib.suppress(OSError):  # another run may be at this too
+        packs = cache.folder.glob("*/findings-*")
+        for old in sorted(packs, key=lambda pack: -pack.stat().st_mtime_ns)[KEPT_FINDINGS:]:
+            old.unlink()
 
 
 def _digest(settings: Settings) -> str:
@@ -353,6 +421,10 @@ def _shown(path: str, root: Path, cwd: Path) -> str:
     return shown(Path(os.path.relpath(root / path, cwd)).as_posix())
 
 
+def _renamed(notice: Notice, root: Path, cwd: Path) -> Notice:
+    return msgspec.structs.replace(notice, path=_shown(notice.path, root, cwd))
+
+
 def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
     """The outcome with paths as seen from the working directory."""
     if root == cwd:
@@ -369,9 +441,7 @@ def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
         )
         for d in outcome.diagnostics
     )
-    notices = tuple(
-        msgspec.structs.replace(n, path=_shown(n.path, root, cwd)) for n in outcome.notices
-    )
+    notices = tuple(_renamed(notice, root, cwd) for notice in outcome.notices)
     excerpts = {_shown(key, root, cwd): rows for key, rows in outcome.excerpts.items()}
     return msgspec.structs.replace(
         outcome, diagnostics=diagnostics, notices=notices, excerpts=excerpts

@@ -1,10 +1,13 @@
-"""What the terminal can show: colour, width, progress."""
+"""What the terminal can show: colour, width, progress, help under headings."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from typing import TextIO
+from typing import Any, TextIO
+
+import click
 
 from rnnlint.reporting.style import DEFAULT_WIDTH, Style
 
@@ -13,15 +16,19 @@ _NARROWEST = 40
 _PATIENCE = 1.0
 """Seconds before a run says how far it is."""
 _REFRESH = 0.1
+_UNSECTIONED = "Other"
 
 
-def style_for(stream: TextIO, colour: str) -> Style:
-    """Return how to write to `stream`, where `colour` is auto, always or never."""
+def style_for(stream: TextIO | None, colour: str) -> Style:
+    """Return how to write to `stream`, where `colour` is auto, always or never.
+
+    Python has None for a standard stream that was closed before it began.
+    """
     wanted = colour == "always" or (colour == "auto" and _colourful(stream))
     return Style(colour=wanted, width=_width(stream))
 
 
-def forgive_unwritable(*streams: TextIO) -> None:
+def forgive_unwritable(*streams: TextIO | None) -> None:
     """Let `streams` escape what their encoding cannot say, rather than fail."""
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
@@ -29,19 +36,25 @@ def forgive_unwritable(*streams: TextIO) -> None:
             reconfigure(errors="backslashreplace")
 
 
+def abandon(stream: TextIO) -> None:
+    """Let what could not be written to `stream` go, or Python fails on it again as it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class Progress:
     """Shows how far a run is, on one line, once it takes longer than a moment."""
 
-    def __init__(self, stream: TextIO, *, wanted: bool = True) -> None:
+    def __init__(self, stream: TextIO | None, *, wanted: bool = True) -> None:
         self._stream = stream
-        self._wanted = wanted and stream.isatty()
+        self._wanted = wanted and _is_terminal(stream)
         self._next = time.monotonic() + _PATIENCE
         self._shown = False
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Note that `done` of `total` files have passed `stage`."""
         now = time.monotonic()
-        if not self._wanted or now < self._next:
+        if self._stream is None or not self._wanted or now < self._next:
             return
         self._next = now + _REFRESH
         self._shown = True
@@ -51,26 +64,53 @@ class Progress:
 
     def clear(self) -> None:
         """Take the line away again."""
-        if self._shown:
+        if self._stream is not None and self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
             self._shown = False
 
 
-def _colourful(stream: TextIO) -> bool:
+class SectionedOption(click.Option):
+    """An option that knows under which heading the help lists it."""
+
+    def __init__(self, *arguments: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is not None:
+                section = getattr(option, "section", _UNSECTIONED)
+                sections.setdefault(section, []).append(record)
+        for section in sorted(sections, key=_UNSECTIONED.__eq__):
+            with formatter.section(section):
+                formatter.write_dl(sections[section])
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _colourful(stream: TextIO | None) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     forced = os.environ.get("FORCE_COLOR")
     if forced:
         return forced != "0"
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return _is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
-def _width(stream: TextIO) -> int:
+def _width(stream: TextIO | None) -> int:
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         width = int(columns)
-    elif not stream.isatty():
+    elif stream is None or not stream.isatty():
         return DEFAULT_WIDTH
     else:
         try:

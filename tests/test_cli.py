@@ -75,24 +75,25 @@ class FakeEngine(types.ModuleType):
         self.error: BaseException | None = None
 
     def check(self, request: FakeRequest, progress: object = None) -> FakeOutcome:
-        settings = self.show_settings(request)
+        settings, _ = self.show_settings(request)
         if self.error:
             raise self.error
         summary = FakeSummary(12, 3, len(self.notices))
         return FakeOutcome(self.diagnostics, self.notices, excerpts(), summary, settings)
 
-    def show_settings(self, request: FakeRequest) -> Settings:
+    def show_settings(self, request: FakeRequest) -> tuple[Settings, tuple[Notice, ...]]:
         self.requests.append(request)
-        return load_settings(
+        settings = load_settings(
             Path(request.cwd),
             explicit=Path(request.config) if request.config else None,
             inline=request.inline_config,
             isolated=request.isolated,
         )
+        return settings, self.notices
 
-    def show_files(self, request: FakeRequest) -> tuple[str, ...]:
+    def show_files(self, request: FakeRequest) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
         self.requests.append(request)
-        return ("data.py", "model.py")
+        return ("data.py", "model.py"), self.notices
 
 
 @pytest.fixture
@@ -190,11 +191,11 @@ def test_options_become_settings_that_override_the_file(engine: FakeEngine) -> N
         *("--fail-on", "error", "--output-format", "json"),
     )
     assert run("check", *arguments).exit_code == 0
-    settings = engine.show_settings(engine.requests[0])
+    settings, _ = engine.show_settings(engine.requests[0])
     assert settings == msgspec.structs.replace(
         settings,
         select=("RNN1", "RNN2", "RNN301"),
-        ignore=("RNN401",),
+        ignore=(),
         extend_select=("missing-gradient-clipping",),
         exclude=('a"b\\c',),
         extend_exclude=("d", "e"),
@@ -241,6 +242,13 @@ def test_the_standard_input_is_read_as_bytes(engine: FakeEngine) -> None:
         (["check", "--config", "selct = []"], "unknown key 'selct'; did you mean 'select'?"),
         (["check", "--config", "gone.toml"], "gone.toml: cannot be read"),
         (["check", "-o", "gone/report.txt"], "cannot write the report to 'gone/report.txt'"),
+        (["check", ""], "a path is empty"),
+        (["check", "--select", ""], "the value of --select is empty"),
+        (["check", "--extend-exclude", " , "], "the value of --extend-exclude is empty"),
+        (["check", "-o", ""], "the value of --output-file is empty"),
+        (["check", "-", "--stdin-filename", ""], "the value of --stdin-filename is empty"),
+        (["clean", "--cache-dir", ""], "the value of --cache-dir is empty"),
+        (["rule", "RNN1"], "the rules whose codes begin so are RNN101, RNN103"),
         (["rule"], "name one rule"),
         (["rule", "RNN101", "--all"], "name one rule"),
         (["rule", "unpacked-paded-input"], "did you mean 'unpacked-padded-input'?"),
@@ -349,6 +357,14 @@ def test_show_files_lists_them(engine: FakeEngine) -> None:
     assert run("check", "--show-files").stdout == "data.py\nmodel.py\n"
 
 
+@pytest.mark.parametrize("option", ["--show-files", "--show-settings"])
+def test_what_is_not_there_is_told_by_what_only_shows_too(engine: FakeEngine, option: str) -> None:
+    engine.notices = (MISSING,)
+    result = run("check", option, "gone.py")
+    assert (result.exit_code, result.stderr) == (2, "error: gone.py: no such file or folder\n")
+    assert result.stdout
+
+
 def test_rule_explains_by_code_or_name(engine: FakeEngine) -> None:
     by_code = run("rule", "RNN101")
     assert by_code.exit_code == 0
@@ -377,6 +393,12 @@ def test_clean_removes_the_cache_and_nothing_else(engine: FakeEngine) -> None:
     assert (result.exit_code, result.stdout) == (0, f"Removed {folder}.\n")
     assert not folder.exists()
     assert folder.parent.is_dir()
+    Cache(Path("other"), "1").store("findings", b"")
+    assert run("clean", "--cache-dir", "other").exit_code == 0
+    assert not Path("other").exists()
+    Cache(Path("real"), "1").store("findings", b"")
+    Path("link").symlink_to("real")
+    assert "symbolic link; remove it by hand" in run("clean", "--cache-dir", "link").stderr
 
 
 def test_a_cache_that_cannot_be_removed_is_an_error(
