@@ -49,7 +49,9 @@ class _Application(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         forgive_unwritable(sys.stdout, sys.stderr)
-        if not _has_folder():
+        try:
+            os.getcwd()
+        except OSError:
             _fail("the current folder no longer exists; change to another")
         try:
             return super().invoke(ctx)
@@ -424,6 +426,11 @@ def _render(outcome: Outcome, options: _Chosen, style: Style) -> str:
 
         as_json = output_format in ("json", "jsonl")
         return (statistics.render_json if as_json else statistics.render)(outcome, style)
+    if output_format == "github":
+        from rnnlint import engine
+
+        # GitHub knows a file by its place in the repository.
+        outcome = engine.from_repository(outcome, Path.cwd())
     return renderer(output_format)(outcome, style)
 
 
@@ -469,14 +476,6 @@ def _page(info: Any) -> Page:
 
     loaded = registry.load(info)
     return Page(info.code, info.name, loaded.level, loaded.fixable, registry.page(info))
-
-
-def _has_folder() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
 
 
 def _fail(message: str) -> NoReturn:

@@ -421,6 +421,14 @@ def _shown(path: str, root: Path, cwd: Path) -> str:
     return shown(Path(os.path.relpath(root / path, cwd)).as_posix())
 
 
+def from_repository(outcome: Outcome, cwd: Path) -> Outcome:
+    """The outcome with paths as seen from the repository around the working directory."""
+    for folder in (cwd, *cwd.parents):
+        if (folder / ".git").exists():
+            return _relative(outcome, cwd, folder)
+    return outcome
+
+
 def _renamed(notice: Notice, root: Path, cwd: Path) -> Notice:
     return msgspec.structs.replace(notice, path=_shown(notice.path, root, cwd))
 

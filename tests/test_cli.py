@@ -81,6 +81,9 @@ class FakeEngine(types.ModuleType):
         summary = FakeSummary(12, 3, len(self.notices))
         return FakeOutcome(self.diagnostics, self.notices, excerpts(), summary, settings)
 
+    def from_repository(self, outcome: FakeOutcome, cwd: Path) -> FakeOutcome:
+        return outcome
+
     def show_settings(self, request: FakeRequest) -> tuple[Settings, tuple[Notice, ...]]:
         self.requests.append(request)
         settings = load_settings(

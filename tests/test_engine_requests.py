@@ -59,6 +59,13 @@ def test_settings_for_the_whole_run_are_those_nearest_to_what_is_asked(tmp_path:
     assert check(tmp_path, ".").settings.fail_on == "warning"
 
 
+def test_paths_as_seen_from_the_repository(tmp_path: Path) -> None:
+    lay(tmp_path, {".git/HEAD": "", "sub/a.py": TORCH + FAULT})
+    here = tmp_path / "sub"
+    outcome = engine.from_repository(check(here, "a.py"), here)
+    assert [d.span.path for d in outcome.diagnostics] == ["sub/a.py"]
+
+
 def test_findings_are_kept_under_the_last_few_settings(tmp_path: Path) -> None:
     training_project(lay(tmp_path, {"rnnlint.toml": ""}))
     for number in range(engine.KEPT_FINDINGS + 4):

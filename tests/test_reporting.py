@@ -63,6 +63,21 @@ def test_pages_have_goldens(golden: Golden) -> None:
     golden("page-colour.txt", render_terminal([PAGE], Style(colour=True)))
 
 
+def test_tables_of_a_page_are_left_as_they_are() -> None:
+    table = "| a | b |\n|---|---|\n| `c` | d |"
+    page = msgspec.structs.replace(PAGE, explanation=f"Some.\n\nText above\n{table}\nand below.")
+    lines = render_terminal([page], PLAIN).splitlines()
+    assert lines[4:] == ["Text above", *table.splitlines(), "and below."]
+
+
+def test_code_that_is_broken_over_lines_is_painted() -> None:
+    page = msgspec.structs.replace(PAGE, explanation="- say `one two three four` often")
+    text = render_terminal([page], Style(colour=True, width=14))
+    assert "`" not in text
+    plain = render_terminal([page], Style(width=14)).replace("`", "")
+    assert ANSI.sub("", text) == plain
+
+
 @pytest.mark.parametrize("output_format", ["full", "concise"])
 def test_colour_changes_nothing_but_colour(output_format: str) -> None:
     render = renderer(output_format)

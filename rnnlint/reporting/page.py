@@ -14,8 +14,11 @@ from rnnlint.reporting.style import Style
 _HEADING = re.compile(r"#{1,6} (?P<title>.+)")
 _ITEM = re.compile(r"(?:[-*]|\d+\.) ")
 _INLINE_CODE = re.compile(r"`([^`]+)`")
+_WORDS = re.compile(r"\S.*")
 _LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<address>[^)\s]+)\)")
 _FENCE = ("```", "~~~")
+_ROW = "|"
+"""Begins a row of a table, which is laid out already."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -73,13 +76,16 @@ def _lines(page: Page, style: Style) -> Iterator[str]:
     fenced = False
     for line in page.explanation.strip().splitlines():
         boundary = line.startswith(_FENCE)
-        if boundary or fenced or not line.strip() or _HEADING.match(line) or _ITEM.match(line):
+        apart = boundary or fenced or not line.strip() or line.startswith(_ROW)
+        if apart or _HEADING.match(line) or _ITEM.match(line):
             yield from _paragraph(paragraph, style)
             paragraph = []
         if boundary:
             fenced = not fenced
         elif fenced:
             yield style.place("    " + line) if line.strip() else ""
+        elif line.startswith(_ROW):
+            yield line
         elif heading := _HEADING.match(line):
             yield style.strong(heading["title"].upper())
         elif line.strip():
@@ -94,5 +100,12 @@ def _paragraph(lines: Sequence[str], style: Style) -> Iterator[str]:
         return
     text = _LINK.sub(r"\g<text> <\g<address>>", " ".join(lines))
     item = _ITEM.match(text)
-    for line in wrapped(text, style.width, indent=item.end() if item else 0):
-        yield _INLINE_CODE.sub(lambda code: style.place(code[1]), line) if style.colour else line
+    block = "\n".join(wrapped(text, style.width, indent=item.end() if item else 0))
+    if style.colour:
+        block = _INLINE_CODE.sub(lambda code: _painted(code[1], style), block)
+    yield from block.split("\n")
+
+
+def _painted(code: str, style: Style) -> str:
+    """Paint code that may go over several lines, but not their indentation."""
+    return _WORDS.sub(lambda words: style.place(words[0]), code)
