@@ -256,7 +256,7 @@ class _Scan:
         return Exclusions(globs, Path(settings.directory), Path(self.root))
 
     def _file(self, entry: os.DirEntry[str], path: str, folder: _Folder) -> None:
-        if entry.is_symlink() and entry.is_dir():
+        if entry.is_symlink() and os.path.isdir(entry):
             if _left_out_by(path, True, folder) is None and self._is_named_well(path):
                 self.links.append(path)
         elif entry.name in _CONFIG_FILES or entry.name == ".gitignore":
