@@ -41,6 +41,7 @@ FINDINGS, FAILURE, INTERRUPTED = 1, 2, 130
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _VERBOSE = "rnnlint.verbose"
+_GLOBS = ("exclude", "extend_exclude", "per_file_ignores")
 _UNSELECTED = ("ignore = []", "extend-select = []")
 
 
@@ -317,6 +318,7 @@ def _request(options: _Chosen) -> Request:
         config=config,
         # What is selected by hand is meant, whatever the settings file leaves out or adds.
         inline_config=(*(_UNSELECTED if options.select else ()), *inline, *_settings_of(options)),
+        relative_globs=tuple(name for name in _GLOBS if getattr(options, name)),
         isolated=options.isolated,
         no_cache=options.no_cache,
         cache_dir=options.cache_dir,

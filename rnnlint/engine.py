@@ -8,6 +8,7 @@ a rule.
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib.util
 import os
 import time
@@ -58,6 +59,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A settings file to use instead of the nearest."""
     inline_config: tuple[str, ...] = ()
     """TOML that overrides the settings file."""
+    relative_globs: tuple[str, ...] = ()
+    """The settings in `inline_config` whose globs are relative to the working directory."""
     isolated: bool = False
     no_cache: bool = False
     cache_dir: str | None = None
@@ -163,9 +166,29 @@ def _settings(request: Request, start: Path) -> Settings:
         inline=request.inline_config,
         isolated=request.isolated,
     )
+    for name in request.relative_globs if request.cwd != settings.directory else ():
+        globs = getattr(settings, name)
+        new = {each: _rebased(each, request.cwd, settings.directory) for each in globs}
+        is_table = isinstance(globs, dict)
+        value = {new[each]: globs[each] for each in globs} if is_table else tuple(new.values())
+        settings = msgspec.structs.replace(settings, **{name: value})
     if request.cache_dir is not None:
         settings = msgspec.structs.replace(settings, cache_dir=request.cache_dir)
     return settings
+
+
+def _rebased(pattern: str, here: str, directory: str) -> str:
+    """A glob relative to the working directory as one relative to the folder of the settings."""
+    sign = "!" if pattern.startswith("!") else ""
+    inside = pattern.removeprefix("!").removeprefix("/")
+    way = Path(os.path.relpath(directory, here)).as_posix()
+    if inside.startswith(f"{way}/"):
+        return sign + inside.removeprefix(way)
+    below_here = not way.startswith("..") and glob.has_magic(inside.partition("/")[0])
+    if below_here or "/" not in pattern.rstrip("/"):  # it may match at any depth
+        return pattern
+    # A way that goes up, as no path does, makes a glob for elsewhere match nothing.
+    return f"{sign}/{glob.escape(Path(os.path.relpath(here, directory)).as_posix())}/{inside}"
 
 
 def _discover(request: Request, root: Path, settings: Settings) -> Discovery:

@@ -36,6 +36,7 @@ class FakeRequest(msgspec.Struct, frozen=True):
     stdin_filename: str | None = None
     config: str | None = None
     inline_config: tuple[str, ...] = ()
+    relative_globs: tuple[str, ...] = ()
     isolated: bool = False
     no_cache: bool = False
     cache_dir: str | None = None

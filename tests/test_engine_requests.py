@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,34 @@ def test_settings_for_the_whole_run_are_those_nearest_to_what_is_asked(tmp_path:
     assert (tmp_path / "sub" / ".own").is_dir()
     assert not (tmp_path / ".rnnlint_cache").exists()
     assert check(tmp_path, ".").settings.fail_on == "warning"
+
+
+@pytest.mark.parametrize(
+    ("cwd", "glob", "left_out"),
+    [
+        ("in", "a/*.py", "in/a/x.py"),
+        ("in", "/a/x.py", "in/a/x.py"),
+        (".", "sub/a/*.py", "sub/a/x.py"),
+        (".", "a/x.py", "a/x.py"),
+        (".", "**/in/**", "in/a/x.py"),
+        ("in", "../sub/a/x.py", "sub/a/x.py"),
+        ("in", "x.py", "a/x.py in/a/x.py sub/a/x.py"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("setting", "toml"), [("extend_exclude", "['{}']"), ("per_file_ignores", "{{'{}' = ['ALL']}}")]
+)
+def test_globs_given_by_hand_are_relative_to_the_working_directory(
+    tmp_path: Path, cwd: str, glob: str, left_out: str, setting: str, toml: str
+) -> None:
+    lay(tmp_path, {"rnnlint.toml": "", "sub/pyproject.toml": "[tool.rnnlint]\n"})
+    every = ("a/x.py", "in/a/x.py", "sub/a/x.py")
+    lay(tmp_path, dict.fromkeys(every, TORCH + FAULT))
+    inline = (f"{setting.replace('_', '-')} = {toml.format(glob)}",)
+    here = (tmp_path / cwd).resolve()
+    outcome = check(here, str(tmp_path), inline_config=inline, relative_globs=(setting,))
+    found = {os.path.relpath(here / d.span.path, tmp_path) for d in outcome.diagnostics}
+    assert found == set(every).difference(left_out.split())
 
 
 def test_paths_as_seen_from_the_repository(tmp_path: Path) -> None:
