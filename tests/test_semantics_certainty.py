@@ -192,7 +192,8 @@ def test_nothing_takes_forever_or_fails(program: str) -> None:
 
 def test_a_tensor_is_what_it_became_in_place() -> None:
     program = analysed(
-        "layer = nn.LSTM(8, 16)\ndef collate(rows):\n    return pad_sequence(rows, batch_first=True)\n"
+        "layer = nn.LSTM(8, 16)\ndef collate(rows):\n"
+        "    return pad_sequence(rows, batch_first=True)\n"
         "for x in DataLoader(rows(), collate_fn=collate):\n    x.transpose_(0, 1)\n    layer(x)\n"
     )
     assert the_input(program).batch_axis == 1
