@@ -54,7 +54,9 @@ class Progress:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Note that `done` of `total` files have passed `stage`."""
         now = time.monotonic()
-        if self._stream is None or not self._wanted or now < self._next:
+        # A stage without a count is told once, so it is told when it begins.
+        is_early = total > 0 and now < self._next
+        if self._stream is None or not self._wanted or is_early:
             return
         self._next = now + _REFRESH
         self._shown = True

@@ -453,6 +453,10 @@ def test_progress_is_shown_on_a_terminal_once_it_takes_long(
     assert terminal.written == "\r\x1b[Kreading 1,234 of 2,000"
     progress.clear()
     assert terminal.written.endswith("\r\x1b[K")
+    now[0] = 0.0
+    uncounted: Any = Terminal()
+    Progress(uncounted)("analysing", 0, 0)
+    assert uncounted.written == "\r\x1b[Kanalysing"
     silent: Any = Terminal()
     Progress(silent, wanted=False)("reading", 1, 2)
     assert silent.written == ""
