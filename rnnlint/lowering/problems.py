@@ -80,7 +80,8 @@ def _special_cause(line: str) -> tuple[str, str] | None:
     if _MAGIC.search(line):
         return "an IPython command outside a notebook", "remove it or exclude the file"
     if _ASYNC_ARGUMENT.search(line):
-        return "`async` is a keyword since Python 3.7", "write `non_blocking=True`"
+        cause = "`async` is a keyword since Python 3.7, so torch calls it `non_blocking`"
+        return cause, "write `non_blocking=True`"
     for construct, pattern in _PYTHON_2:
         if pattern.search(line):
             return f"Python 2 code: {construct}", "convert the file with 2to3 or exclude it"
