@@ -287,7 +287,7 @@ except SystemExit as end:
     print(end.code, *sorted(set(sys.modules) - given), file=sys.stderr)
 """
 HEAVY = (
-    "libcst multiprocessing torch pathspec subprocess rnnlint.rules "
+    "libcst multiprocessing torch subprocess rnnlint.rules "
     "rnnlint.analysis rnnlint.lowering rnnlint.semantics rnnlint.registry rnnlint.api"
 ).split()
 

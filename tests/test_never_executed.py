@@ -47,7 +47,7 @@ for x, y in []:
 """
 
 # Names that an analyser, or one of its workers, might import from where it stands.
-SHADOWING = ("libcst", "msgspec", "pathspec", "click", "queue", "random", "rules")
+SHADOWING = ("libcst", "msgspec", "click", "queue", "random", "rules")
 
 
 @pytest.fixture
