@@ -324,7 +324,7 @@ def _skipped(notices: Iterable[Notice]) -> int:
 
 def _cache(request: Request, root: Path, settings: Settings) -> Cache:
     folder = None if request.no_cache else root / settings.cache_dir
-    return Cache(folder, f"{__version__}-{_state_of_code(settings.plugins)[:12]}")
+    return Cache(folder, f"{__version__}-{_state_of_code(settings.plugins)[:12]}", root)
 
 
 def _version_of_parser() -> bytes:

@@ -104,6 +104,14 @@ def test_findings_are_kept_under_the_last_few_settings(tmp_path: Path) -> None:
     assert check(tmp_path, inline_config=(f"max-file-size = {900_000 + number}",)).summary.cached
 
 
+def test_projects_that_share_a_cache_are_told_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        training_project(lay(tmp_path / name, {"rnnlint.toml": ""}))
+        check(tmp_path / name, cache_dir=str(tmp_path / "shared"))
+    for name in ("one", "two"):
+        assert check(tmp_path / name, cache_dir=str(tmp_path / "shared")).summary.cached
+
+
 def test_another_parser_is_another_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training_project(lay(tmp_path, {"rnnlint.toml": ""}))
     check(tmp_path)
