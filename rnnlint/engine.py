@@ -173,7 +173,8 @@ def _settings(request: Request, start: Path) -> Settings:
         value = {new[each]: globs[each] for each in globs} if is_table else tuple(new.values())
         settings = msgspec.structs.replace(settings, **{name: value})
     if request.cache_dir is not None:
-        settings = msgspec.structs.replace(settings, cache_dir=request.cache_dir)
+        folder = os.path.expanduser(request.cache_dir)
+        settings = msgspec.structs.replace(settings, cache_dir=folder)
     return settings
 
 
