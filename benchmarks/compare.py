@@ -21,7 +21,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,8 +116,7 @@ def run(command: Sequence[str | Path], cwd: Path, stdin: str = "") -> Sample:
     return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MEBIBYTE_IN_KIBIBYTES)
 
 
-def best(name: str, samples: Iterator[Sample]) -> Row:
-    taken = list(samples)
+def best(name: str, taken: Sequence[Sample]) -> Row:
     return Row(
         name,
         min(sample.wall for sample in taken),
@@ -134,50 +133,47 @@ def rnnlint(tree: Tree) -> Sample:
     return run([sys.executable, "-c", start, "check", *flags, tree.root], cwd=tree.root)
 
 
-def cold_runs(tree: Tree, repeats: int) -> Iterator[Sample]:
-    for _ in range(repeats):
-        shutil.rmtree(tree.cache, ignore_errors=True)
-        yield rnnlint(tree)
-
-
-def warm_runs(tree: Tree, repeats: int) -> Iterator[Sample]:
-    rnnlint(tree)
-    for _ in range(repeats):
-        yield rnnlint(tree)
-
-
-def runs_after_an_edit(tree: Tree, edited: Path, repeats: int) -> Iterator[Sample]:
-    rnnlint(tree)
-    for number in range(repeats):
-        with edited.open("a", encoding="utf-8") as file:
-            file.write(f"\n# edit {number}\n")
-        yield rnnlint(tree)
-
-
 def measure(tree: Tree, options: argparse.Namespace) -> dict[str, Row]:
-    repeats: int = options.repeats
-    listed = "".join(f"{path}\n" for path in tree.candidates)
-    parse: list[str | Path] = [
-        sys.executable,
-        BENCHMARKS / "parse_only.py",
-        str(processes_for(tree, options.processes)),
-    ]
-    edited = file_to_edit(tree)
-    rows = [
-        best("interpreter", (run([sys.executable, "-c", ""], tree.root) for _ in range(10))),
-        best("LibCST parse", (run(parse, tree.root, listed) for _ in range(repeats))),
-        best("rnnlint, cold", cold_runs(tree, repeats)),
-        best("rnnlint, warm", warm_runs(tree, max(repeats, 5))),
-        best("rnnlint, one edit", runs_after_an_edit(tree, edited, repeats)),
-    ]
-    if ruff := find_ruff():
-        lint = [ruff, "check", "--isolated", "--no-cache", "--exit-zero", "--quiet", str(tree.root)]
-        rows.append(best("ruff check", (run(lint, tree.root) for _ in range(repeats))))
+    """Take every kind of run in turn, round by round, so that a busy minute strikes all."""
+    kinds = kinds_of_run(tree, options)
+    taken: dict[str, list[Sample]] = {name: [] for name in kinds}
+    for _ in range(options.repeats):
+        for name, take in kinds.items():
+            taken[name].append(take())
     if options.torchfix is not None:
         torchfix = Path(options.torchfix).resolve() / "bin" / "torchfix"
         fix: list[str | Path] = [torchfix, "--select", "ALL", tree.root]
-        rows.append(best("TorchFix", iter([run(fix, tree.root)])))
-    return {row.name: row for row in rows}
+        taken["TorchFix"] = [run(fix, tree.root)]
+    return {name: best(name, samples) for name, samples in taken.items()}
+
+
+def kinds_of_run(tree: Tree, options: argparse.Namespace) -> dict[str, Callable[[], Sample]]:
+    """The kinds of run, each after what it needs: warm ones follow a cold one."""
+    listed = "".join(f"{path}\n" for path in tree.candidates)
+    processes = str(processes_for(tree, options.processes))
+    parse: list[str | Path] = [sys.executable, BENCHMARKS / "parse_only.py", processes]
+    edited = file_to_edit(tree)
+
+    def cold() -> Sample:
+        shutil.rmtree(tree.cache, ignore_errors=True)
+        return rnnlint(tree)
+
+    def after_an_edit() -> Sample:
+        with edited.open("a", encoding="utf-8") as file:
+            file.write("\n# one more line\n")
+        return rnnlint(tree)
+
+    kinds = {
+        "interpreter": lambda: run([sys.executable, "-c", ""], tree.root),
+        "LibCST parse": lambda: run(parse, tree.root, listed),
+        "rnnlint, cold": cold,
+        "rnnlint, warm": lambda: rnnlint(tree),
+        "rnnlint, one edit": after_an_edit,
+    }
+    if ruff := find_ruff():
+        lint = [ruff, "check", "--isolated", "--no-cache", "--exit-zero", "--quiet", str(tree.root)]
+        kinds["ruff check"] = lambda: run(lint, tree.root)
+    return kinds
 
 
 def processes_for(tree: Tree, available: int) -> int:
@@ -282,7 +278,7 @@ def main() -> None:
     parser.add_argument(
         "--every-file-mentions-torch", action="store_true", help="of the generated trees"
     )
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--processes", type=int, default=available_processors())
     parser.add_argument("--torchfix", metavar="ENVIRONMENT", help="where TorchFix is installed")
     options = parser.parse_args()
