@@ -14,11 +14,13 @@ from rnnlint.semantics.values import UNKNOWN, Value
 MAX_REPETITIONS = 4
 """How often a function is run on one object within one entry point; then it returns what
 it returned before."""
+MAX_EVALUATIONS = 1
+"""The same where autograd is off, and nothing is carried on."""
 MAX_TRAINING_REPETITIONS = 24
 """The same for functions that step, clip, schedule or initialise."""
-MAX_STEPS = 4_000
+MAX_STEPS = 2_000
 """What one function may take within one entry point, all its calls together."""
-MAX_TRAINING_STEPS = 10_000
+MAX_TRAINING_STEPS = 4_000
 """The same for functions that step, clip, schedule or initialise."""
 MIN_RUNS = 2
 """How often it is run there whatever it takes."""
@@ -36,6 +38,12 @@ class History:
         self.trains = False
         """Whether it does more than compute: steps, clips, initialises, ..."""
         self.result: Value = UNKNOWN
+
+    def limit(self, gradients: bool) -> int:
+        """How often the function may run in all."""
+        if self.trains:
+            return MAX_TRAINING_REPETITIONS
+        return MAX_REPETITIONS if gradients else MAX_EVALUATIONS
 
 
 class _Account:
@@ -95,7 +103,7 @@ class Histories:
         self, function: values.Function, history: History, arguments: Arguments, gradients: bool
     ) -> Value | None:
         """What a call returns without being run once more; None when it has to be run."""
-        if history.count >= (MAX_TRAINING_REPETITIONS if history.trains else MAX_REPETITIONS):
+        if history.count >= history.limit(gradients):
             for call in tensors.graph_of(history.result):
                 call.remembered = True
             return values.fresh_copy(history.result)
@@ -105,6 +113,11 @@ class Histories:
             # What went in may come out.
             return history.result if history.count else tensors.mixed(arguments.all())
         return None
+
+    def trains(self, function: values.Function, gradients: bool) -> bool:
+        """Whether calls of a function did more than compute, within this entry point."""
+        account = self._accounts.get((id(function.node), gradients))
+        return account is not None and account.trains
 
     def note(
         self,

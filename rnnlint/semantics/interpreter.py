@@ -39,7 +39,7 @@ from rnnlint.semantics.histories import Histories
 from rnnlint.semantics.state import State
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
-BASE_STEPS = 80_000
+BASE_STEPS = 60_000
 STEPS_PER_CHARACTER = 0.4
 """A whole run may take the base and this much for each character of the files it reads, so
 that large projects cost in proportion to reading them."""
@@ -119,7 +119,7 @@ class Interpreter:
         self.entry_limit = MAX_ENTRY_STEPS
         self.exhausted = False
         self.cut: set[tuple[Place, int, int]] = set()
-        """Turns of loops in which the steps of an entry point ran out."""
+        """Turns of loops in which the steps ran out, or a call was not run once more."""
         self.failures: list[Exception] = []
         self.histories = Histories()
         self.calls: list[Call] = []
@@ -235,6 +235,8 @@ class Interpreter:
         history = self.histories.of(function, receiver, arguments, gradients)
         known = self.histories.remembered(function, history, arguments, gradients)
         if known is not None:
+            if self.histories.trains(function, gradients):
+                self.cut.update(self.context.loops)  # what it does is missing from this turn
             return known
         history.count += 1
         frame = Frame({}, function.module, function.closure, function)
