@@ -9,6 +9,7 @@ concurrent runs see a whole one, old or new.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -157,6 +158,8 @@ def clean(folder: Path) -> bool:
     """
     if not _is_ours(folder):
         return False
+    if folder.is_symlink():  # Python 3.13 refuses it without saying why
+        raise OSError(errno.ELOOP, "it is a symbolic link")
     shutil.rmtree(folder)
     return True
 
