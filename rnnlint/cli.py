@@ -10,7 +10,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -22,6 +22,7 @@ from rnnlint.diagnostic import Level, Notice
 from rnnlint.project.config import ConfigError
 from rnnlint.reporting import FORMATS, TEXT_FORMATS, renderer
 from rnnlint.reporting.style import Style
+from rnnlint.reporting.toml import render as render_settings
 from rnnlint.reporting.toml import toml
 from rnnlint.terminal import (
     Progress,
@@ -29,6 +30,7 @@ from rnnlint.terminal import (
     SectionedOption,
     abandon,
     forgive_unwritable,
+    is_terminal,
     style_for,
 )
 
@@ -223,13 +225,11 @@ def check(**chosen: Any) -> None:
     context.meta[_VERBOSE] = options.verbose
     from rnnlint import engine
 
-    _reject_empty(options)
+    _reject_empty(msgspec.structs.asdict(options))
     request = _request(options)
     if options.show_settings:
-        from rnnlint.reporting.toml import render
-
         settings, notices = engine.show_settings(request)
-        _write(render(settings))
+        _write(render_settings(settings))
         context.exit(_shown_with(notices, options))
     elif options.show_files:
         paths, notices = engine.show_files(request)
@@ -274,7 +274,7 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
     style = style_for(sys.stdout, "auto")
     if output_format == "json":
         _write(render_json(pages))
-    elif style.colour or (sys.stdout is not None and sys.stdout.isatty()):
+    elif style.colour or is_terminal(sys.stdout):
         _write(render_terminal(pages, style), style.colour)
     else:
         _write(render_markdown(pages))
@@ -289,8 +289,7 @@ def clean(cache_dir: str | None) -> None:
     from rnnlint.project.discovery import project_root
 
     here = Path.cwd()
-    if cache_dir is not None and not cache_dir.strip():
-        raise click.UsageError("the value of --cache-dir is empty: give one, or leave it out")
+    _reject_empty({"cache_dir": cache_dir})
     folder = project_root(here, here) / (cache_dir or load_settings(here).cache_dir)
     try:
         removed = cache.clean(folder)
@@ -332,9 +331,9 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _reject_empty(options: _Chosen) -> None:
+def _reject_empty(options: Mapping[str, object]) -> None:
     """An empty value is a mistake, often that of a variable in a script."""
-    for name, value in msgspec.structs.asdict(options).items():
+    for name, value in options.items():
         values = value if isinstance(value, tuple) else (value,)
         if any(isinstance(each, str) and not each.strip(" ,") for each in values):
             what = "a path" if name == "paths" else f"the value of --{name.replace('_', '-')}"

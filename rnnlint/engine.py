@@ -31,8 +31,8 @@ from rnnlint.project.discovery import (
     project_root,
     select_reported,
     shown,
+    why_left_out,
 )
-from rnnlint.project.patterns import Exclusions
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many files are done, and of how many."""
@@ -258,21 +258,12 @@ def _asked(
         return select_reported(paths, root, discovery, settings)
     (path,) = overlay
     known = any(file.path == path for file in discovery.files)
-    if settings.force_exclude and not known and _is_excluded(path, root, settings):
-        return Asked(frozenset(), (), (Notice(path, "is excluded by the settings"),))
+    reason: str | None = None
+    if settings.force_exclude and not known:
+        reason = why_left_out(path, False, root, discovery, settings)
+    if reason is not None:
+        return Asked(frozenset(), (), (Notice(path, reason),))
     return Asked(frozenset(overlay), (), ())
-
-
-def _is_excluded(path: str, root: Path, settings: Settings) -> bool:
-    """Whether the scan leaves out a file that it has not found, or would if there were one."""
-    globs = (*settings.exclude, *settings.extend_exclude)
-    exclusions = Exclusions(globs, Path(settings.directory), root)
-    folders = (folder.as_posix() for folder in Path(path).parents)
-    return (
-        (root / path).exists()
-        or exclusions.match(path, False)
-        or any(exclusions.match(folder, True) for folder in folders)
-    )
 
 
 def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, bytes]:

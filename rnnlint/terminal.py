@@ -47,7 +47,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None, *, wanted: bool = True) -> None:
         self._stream = stream
-        self._wanted = wanted and _is_terminal(stream)
+        self._wanted = wanted and is_terminal(stream)
         self._next = time.monotonic() + _PATIENCE
         self._shown = False
 
@@ -95,7 +95,8 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(sections[section])
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person may be looking at what is written to `stream`."""
     return stream is not None and stream.isatty()
 
 
@@ -105,7 +106,7 @@ def _colourful(stream: TextIO | None) -> bool:
     forced = os.environ.get("FORCE_COLOR")
     if forced:
         return forced != "0"
-    return _is_terminal(stream) and os.environ.get("TERM") != "dumb"
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def _width(stream: TextIO | None) -> int:

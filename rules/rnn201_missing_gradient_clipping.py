@@ -98,6 +98,7 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
+    modules,
     values,
 )
 
@@ -143,7 +144,7 @@ class MissingGradientClipping(Rule):
         self, program: Program, event: Backward | Fit, layers: Iterable[values.Layer], remedy: str
     ) -> Diagnostic:
         ordered = sorted(layers, key=lambda layer: layer.place or event.place)
-        gated = {layer.place for layer in ordered if layer.kind not in ("RNN", "RNNCell")}
+        gated = {layer.place for layer in ordered if not modules.is_plain(layer)}
         plain = any(layer.place not in gated for layer in ordered)
         kinds = " or ".join(sorted({layer.kind for layer in ordered}))
         place = event.place

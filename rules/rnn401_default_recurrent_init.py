@@ -97,14 +97,14 @@ class DefaultRecurrentInit(Rule):
     level = Level.ADVICE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        gated = {layer.place for layer in program.layers if layer.kind not in ("RNN", "RNNCell")}
+        gated = {layer.place for layer in program.layers if not modules.is_plain(layer)}
         for layer in program.layers:
             trained = program.trained_by.get(layer)
             if trained is None or layer.place is None:
                 continue
             if program.is_loaded(layer, trained) or self._initialised(program, layer, trained.time):
                 continue
-            plain = layer.kind in ("RNN", "RNNCell")
+            plain = modules.is_plain(layer)
             if plain and layer.place in gated:
                 continue  # one of several kinds to choose from, and the rarest
             relu = modules.option(layer, "nonlinearity")

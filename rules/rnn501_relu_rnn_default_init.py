@@ -88,7 +88,7 @@ class ReluRnnDefaultInit(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
-            if layer.kind not in ("RNN", "RNNCell") or layer.place is None:
+            if not modules.is_plain(layer) or layer.place is None:
                 continue
             nonlinearity = modules.option(layer, "nonlinearity")
             if not isinstance(nonlinearity, values.Const) or nonlinearity.value != "relu":

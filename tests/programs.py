@@ -25,6 +25,14 @@ from torch.nn.utils.rnn import *
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 """
+PADDED = """
+embedding = nn.Embedding(100, 8, padding_idx=0)
+lengths = [len(row) for row in rows]
+x = pad_sequence(rows, batch_first=True)
+embedded = embedding(x)
+h = None
+"""
+"""A padded batch, its lengths, and what an embedding makes of it."""
 
 
 def analysed(files: str | Mapping[str, str]) -> Program:

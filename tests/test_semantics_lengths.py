@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from programs import analysed
+from programs import PADDED, analysed
 
 from rnnlint.semantics import events, values
-
-PADDED = """
-embedding = nn.Embedding(100, 8, padding_idx=0)
-lengths = [len(row) for row in rows]
-x = pad_sequence(rows, batch_first=True)
-embedded = embedding(x)
-h = None
-"""
-
 
 ORDERS = [
     ("lengths", "arbitrary"),

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from programs import analysed, side_of, the_input
+from programs import PADDED, analysed, side_of, the_input
 
 from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
-
-PADDED = """
-embedding = nn.Embedding(100, 8, padding_idx=0)
-lengths = [len(row) for row in rows]
-x = pad_sequence(rows, batch_first=True)
-embedded = embedding(x)
-h = None
-"""
 
 
 def fed(expression: str, layer: str = "nn.LSTM(8, 16, batch_first=True)") -> Program:

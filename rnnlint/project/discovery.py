@@ -332,7 +332,7 @@ def select_reported(
             continue
         reason: str | None = None
         if settings.force_exclude:
-            reason = _why_left_out(relative, is_folder, root, discovery, settings)
+            reason = why_left_out(relative, is_folder, root, discovery, settings)
         if reason is not None:
             notices.append(Notice(relative, reason))
         elif is_folder:
@@ -366,7 +366,7 @@ def _unread_notices(discovery: Discovery, named: Iterable[str]) -> list[Notice]:
     ]
 
 
-def _why_left_out(
+def why_left_out(
     relative: str, is_folder: bool, root: Path, discovery: Discovery, settings: Settings
 ) -> str | None:
     """What leaves out a path, or a folder around it, in words; None when nothing does."""

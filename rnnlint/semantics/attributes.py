@@ -78,7 +78,7 @@ def _module(run: Interpreter, owner: values.ModuleScope, name: str, place: Place
     if owner.path.endswith("__init__.py"):
         path = run.resolve(owner.path, name, 1)
         if path is not None:
-            return values.Folder(path) if path.endswith("/") else run.module(path)
+            return run.imported(path)
     return UNKNOWN
 
 
@@ -86,7 +86,7 @@ def _folder(run: Interpreter, owner: values.Folder, name: str, place: Place) -> 
     path = run.resolve(owner.path + "__init__.py", name, 1)
     if path is None:
         return UNKNOWN
-    return values.Folder(path) if path.endswith("/") else run.module(path)
+    return run.imported(path)
 
 
 def _external(run: Interpreter, owner: values.External, name: str, place: Place) -> Value:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import (
-    attributes,
-    calls,
-    catalogue,
-    frameworks,
-    library,
-    methods,
-    values,
-)
+from rnnlint.semantics import attributes, calls, catalogue, frameworks, library, methods, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
 

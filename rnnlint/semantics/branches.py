@@ -6,14 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import (
-    expressions,
-    joins,
-    operations,
-    statements,
-    types,
-    values,
-)
+from rnnlint.semantics import expressions, joins, operations, statements, types, values
 from rnnlint.semantics.frames import Flow, Frame
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.state import Changes

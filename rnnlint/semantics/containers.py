@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    iteration,
-    operations,
-    subscripts,
-    values,
-)
+from rnnlint.semantics import iteration, operations, subscripts, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Step, Value

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    calls,
-    iteration,
-    modules,
-    operations,
-    tensors,
-    values,
-)
+from rnnlint.semantics import calls, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value

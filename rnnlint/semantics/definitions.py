@@ -6,13 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import (
-    attributes,
-    calls,
-    expressions,
-    statements,
-    values,
-)
+from rnnlint.semantics import attributes, calls, expressions, statements, values
 from rnnlint.semantics.frames import Arguments, Flow, Frame
 from rnnlint.semantics.values import UNKNOWN, Value
 
@@ -28,13 +22,11 @@ def _function(run: Interpreter, node: ir.FunctionDef, frame: Frame) -> Flow:
         if parameter.default is not None
     }
     owner = frame.scope.get("<class>")
-    closure = frame.closure
-    if frame.scope is not frame.module.fields and owner is None:
-        closure = (frame.scope, *frame.closure)
     function = values.Function(
         node,
         frame.module,
-        closure,
+        # The names of a class are not those of its methods.
+        frame.enclosing if owner is None else frame.closure,
         defaults,
         owner if isinstance(owner, values.Class) else None,
         _kind(node, decorators),
@@ -70,12 +62,8 @@ def _class(run: Interpreter, node: ir.ClassDef, frame: Frame) -> Flow:
     cls = values.Class(node, frame.module, bases, frame.place(node))
     cls.decorators = tuple(expressions.evaluate(run, mark, frame) for mark in node.decorators)
     run.classes[id(node)] = cls
-    closure = frame.closure
-    if frame.scope is not frame.module.fields:
-        closure = (frame.scope, *frame.closure)
     cls.fields["<class>"] = cls
-    body = Frame(cls.fields, frame.module, closure)
-    run.execute(node.body, body)
+    run.execute(node.body, Frame(cls.fields, frame.module, frame.enclosing))
     statements.bind_name(run, node.name, cls, frame)
     for mark in cls.decorators:
         if isinstance(mark, (values.Function, values.Bound)):  # it may enter a register
@@ -100,9 +88,7 @@ def import_module(run: Interpreter, importer: str, module: str, level: int) -> V
     path = run.resolve(importer, module, level)
     if path is None:
         return values.External(module) if level == 0 and module else UNKNOWN
-    if path.endswith("/"):
-        return values.Folder(path)
-    return run.module(path)
+    return run.imported(path)
 
 
 def _import_from(run: Interpreter, node: ir.ImportFrom, frame: Frame) -> Flow:

@@ -116,14 +116,14 @@ def _arguments(run: Interpreter, node: ir.Call, frame: Frame) -> Arguments:
             else:
                 arguments.positional.extend(items)
         elif argument.star == "**":
-            entries = value.fields["entries"] if isinstance(value, values.DictObject) else None
-            if entries is None:
-                arguments.open = True
-            else:
+            if isinstance(value, values.DictObject):
+                entries = value.fields["entries"]
                 arguments.keywords.update(
                     {key: item for key, item in entries.items() if isinstance(key, str)}
                 )
-                arguments.open = arguments.open or value.fields["rest"] is not None  # type: ignore[attr-defined]
+                arguments.open = arguments.open or value.fields["rest"] is not None
+            else:
+                arguments.open = True
         elif argument.keyword is not None:
             arguments.keywords[argument.keyword] = value
         else:
@@ -285,10 +285,7 @@ def _lambda(run: Interpreter, node: ir.Lambda, frame: Frame) -> Value:
         for parameter in node.params
         if parameter.default is not None
     }
-    closure = frame.closure
-    if frame.scope is not frame.module.fields:
-        closure = (frame.scope, *frame.closure)
-    return values.Function(node, frame.module, closure, defaults)
+    return values.Function(node, frame.module, frame.enclosing, defaults)
 
 
 def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Value:

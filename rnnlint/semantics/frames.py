@@ -85,6 +85,11 @@ class Frame:
         self.by_length = False
         """Whether a test on a sequence's length decided what is returned."""
 
+    @property
+    def enclosing(self) -> tuple[Store, ...]:
+        """The names that code defined here sees around its own; a module's are seen anyway."""
+        return self.closure if self.scope is self.module.fields else (self.scope, *self.closure)
+
     def place(self, node: ir.Node) -> Place:
         """Where a node of the running code stands."""
         return Place(self.module.path, node.start, node.end)

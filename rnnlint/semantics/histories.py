@@ -26,28 +26,8 @@ MIN_RUNS = 2
 """How often it is run there whatever it takes."""
 
 
-class History:
-    """What a function did on one object, within one entry point."""
-
-    __slots__ = ("count", "receiver", "result", "trains")
-
-    def __init__(self, receiver: Value | None) -> None:
-        self.receiver = receiver
-        """Kept alive, because the histories know it by its identity."""
-        self.count = 0
-        self.trains = False
-        """Whether it does more than compute: steps, clips, initialises, ..."""
-        self.result: Value = UNKNOWN
-
-    def limit(self, gradients: bool) -> int:
-        """How often the function may run in all."""
-        if self.trains:
-            return MAX_TRAINING_REPETITIONS
-        return MAX_REPETITIONS if gradients else MAX_EVALUATIONS
-
-
 class _Account:
-    """What all calls of one function took."""
+    """What all calls of one function took, within one entry point."""
 
     __slots__ = ("runs", "steps", "trains")
 
@@ -62,6 +42,35 @@ class _Account:
         return self.runs >= MIN_RUNS and (self.steps > limit or barren > MAX_STEPS)
 
 
+class History:
+    """What a function did on one object, within one entry point."""
+
+    __slots__ = ("account", "count", "function", "gradients", "receiver", "result", "trains")
+
+    def __init__(
+        self,
+        function: values.Function,
+        receiver: Value | None,
+        gradients: bool,
+        account: _Account,
+    ) -> None:
+        self.function = function
+        self.receiver = receiver
+        """Kept alive, because the histories know it by its identity."""
+        self.gradients = gradients
+        self.account = account
+        self.count = 0
+        self.trains = False
+        """Whether it does more than compute: steps, clips, initialises, ..."""
+        self.result: Value = UNKNOWN
+
+    def is_long(self) -> bool:
+        """Whether the function has run on this object as often as it may."""
+        if self.trains:
+            return self.count >= MAX_TRAINING_REPETITIONS
+        return self.count >= (MAX_REPETITIONS if self.gradients else MAX_EVALUATIONS)
+
+
 class Histories:
     """What each function of the project has given and taken."""
 
@@ -70,6 +79,8 @@ class Histories:
         self._accounts: dict[tuple[int, bool], _Account] = {}
         self._barren: dict[int, int] = {}
         """Steps of functions in whose calls nothing has happened, over the whole run."""
+        self._fruitful: set[int] = set()
+        """Functions in whose calls something has."""
 
     def begin(self) -> None:
         """Forget what belongs to one entry point; the next one begins."""
@@ -93,52 +104,39 @@ class Histories:
                 told.append(value)
             elif isinstance(value, values.Tensor) and value.padding is not None:
                 told.append(True)
-        key = (id(function.node), id(receiver), gradients, tuple(told))
+        code = id(function.node)
+        key = (code, id(receiver), gradients, tuple(told))
         history = self._histories.get(key)
         if history is None:
-            history = self._histories[key] = History(receiver)
+            account = self._accounts.setdefault((code, gradients), _Account())
+            history = self._histories[key] = History(function, receiver, gradients, account)
         return history
 
-    def remembered(
-        self, function: values.Function, history: History, arguments: Arguments, gradients: bool
-    ) -> Value | None:
+    def remembered(self, history: History, arguments: Arguments) -> Value | None:
         """What a call returns without being run once more; None when it has to be run."""
-        if history.count >= history.limit(gradients):
+        if history.is_long():
             for call in tensors.graph_of(history.result):
                 call.remembered = True
             return values.fresh_copy(history.result)
-        key = id(function.node)
-        account = self._accounts.get((key, gradients))
-        if account is not None and account.is_spent(self._barren.get(key, 0)):
+        if history.account.is_spent(self._barren.get(id(history.function.node), 0)):
             # What went in may come out.
             return history.result if history.count else tensors.mixed(arguments.all())
         return None
 
-    def trains(self, function: values.Function, gradients: bool) -> bool:
-        """Whether calls of a function did more than compute, within this entry point."""
-        account = self._accounts.get((id(function.node), gradients))
-        return account is not None and account.trains
-
-    def note(
-        self,
-        function: values.Function,
-        history: History,
-        gradients: bool,
-        steps: int,
-        happened: Sequence[events.Event],
-    ) -> None:
+    def note(self, history: History, steps: int, happened: Sequence[events.Event]) -> None:
         """Take down what one run of a function took, and what happened in it."""
-        key = id(function.node)
-        account = self._accounts.get((key, gradients))
-        if account is None:
-            account = self._accounts[key, gradients] = _Account()
-        account.runs += 1
-        account.steps += steps
-        self._barren[key] = NEVER if happened else self._barren.get(key, 0) + steps
+        code = id(history.function.node)
+        if happened:
+            self._fruitful.add(code)
+            self._barren.pop(code, None)
+        elif code not in self._fruitful:
+            self._barren[code] = self._barren.get(code, 0) + steps
         if not history.trains:
             history.trains = any(not isinstance(event, _COMPUTATIONS) for event in happened)
+        account = history.account
+        account.runs += 1
+        account.steps += steps
         account.trains = account.trains or history.trains
 
 
-NEVER = -(10**12)
 _COMPUTATIONS = (events.LayerCall, events.Reading, events.Packing)

@@ -9,7 +9,8 @@ beyond is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -199,16 +200,25 @@ class Interpreter:
             self._run_module(scope, file)
         return scope
 
+    def imported(self, path: str) -> Value:
+        """What the import graph leads to: a module, or a folder that is a namespace package."""
+        return values.Folder(path) if path.endswith("/") else self.module(path)
+
     def _run_module(self, scope: values.ModuleScope, file: ir.FileIR) -> None:
-        saved, branch = self.context, self.state
-        self.context, self.state = events.Context(entry=saved.entry), State()
-        frame = Frame(scope.fields, scope)
+        with self._outside_branches(), _Within(self, events.Context(entry=self.context.entry)):
+            try:
+                self.execute(file.body, Frame(scope.fields, scope))
+            except RecursionError:
+                self.exhausted = True
+
+    @contextmanager
+    def _outside_branches(self) -> Iterator[None]:
+        """Code whose effects outlive the branch in which it happens to be run first."""
+        branch, self.state = self.state, State()
         try:
-            self.execute(file.body, frame)
-        except RecursionError:
-            self.exhausted = True
+            yield
         finally:
-            self.context, self.state = saved, branch
+            self.state = branch
 
     def execute(self, block: tuple[ir.Stmt, ...], frame: Frame) -> Flow:
         """Run statements in a frame, and say how they ended."""
@@ -233,9 +243,9 @@ class Interpreter:
             return UNKNOWN
         gradients = self.context.gradients
         history = self.histories.of(function, receiver, arguments, gradients)
-        known = self.histories.remembered(function, history, arguments, gradients)
+        known = self.histories.remembered(history, arguments)
         if known is not None:
-            if self.histories.trains(function, gradients):
+            if history.account.trains:
                 self.cut.update(self.context.loops)  # what it does is missing from this turn
             return known
         history.count += 1
@@ -259,8 +269,7 @@ class Interpreter:
         finally:
             self.context, self.filling = saved, saved_filling
             self.calls.pop()
-            steps, happened = self.steps - begun, self.events[seen:]
-            self.histories.note(function, history, gradients, steps, happened)
+            self.histories.note(history, self.steps - begun, self.events[seen:])
 
     def _activations(self, function: values.Function) -> int:
         count = 0
@@ -333,13 +342,9 @@ class Interpreter:
         if isinstance(made, Value):
             return made
         cls.fields["<fabricated>"] = UNKNOWN
-        branch, self.state = self.state, State()
-        try:
-            with self._within(fabricated=True):
-                place = cls.place or Place("", 0, 0)
-                made = self.instantiate(cls, Arguments(open_ended=True), place)
-        finally:
-            self.state = branch
+        with self._outside_branches(), self._within(fabricated=True):
+            place = cls.place or Place("", 0, 0)
+            made = self.instantiate(cls, Arguments(open_ended=True), place)
         cls.fields["<fabricated>"] = made
         return made
 
@@ -366,7 +371,7 @@ class Interpreter:
         try:
             action()
         except OutOfBudgetError:
-            pass
+            pass  # `tick` has taken down what was cut short
         except RecursionError:
             self.exhausted = True
         except Exception as error:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from rnnlint.semantics import (
-    attributes,
-    calls,
-    events,
-    modules,
-    parameters,
-    tensors,
-    values,
-)
+from rnnlint.semantics import attributes, calls, events, modules, parameters, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 

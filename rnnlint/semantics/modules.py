@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    calls,
-    iteration,
-    library,
-    parameters,
-    recurrence,
-    tensors,
-    values,
-)
+from rnnlint.semantics import calls, iteration, library, parameters, recurrence, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Tensor, Value
 
@@ -33,6 +25,11 @@ def is_recurrent(layer: values.Layer) -> bool:
 def has_recurrence(layer: values.Layer) -> bool:
     """Whether the layer is recurrent or the cell of a recurrence."""
     return layer.kind in RECURRENT or layer.kind in CELLS
+
+
+def is_plain(layer: values.Layer) -> bool:
+    """Whether the recurrence of the layer has no gates: an RNN or its cell."""
+    return layer.kind in ("RNN", "RNNCell")
 
 
 def option(layer: values.Layer, name: str) -> Value:
@@ -196,8 +193,8 @@ def copied(value: Value, seen: dict[int, Value] | None = None) -> Value:
     elif isinstance(value, values.Union):
         return values.Union(tuple(copied(member, seen) for member in value.members))
     seen[id(value)] = twin
-    if isinstance(twin, values.Object) and twin is not value:
-        for key, field in value.fields.items():  # type: ignore[attr-defined]
+    if isinstance(value, values.Object) and isinstance(twin, values.Object) and twin is not value:
+        for key, field in value.fields.items():
             twin.fields[key] = _copied_field(field, seen)
     return twin
 

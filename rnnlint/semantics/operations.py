@@ -6,13 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.semantics import (
-    iteration,
-    joins,
-    library,
-    tensors,
-    values,
-)
+from rnnlint.semantics import iteration, joins, library, tensors, values
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Value
 

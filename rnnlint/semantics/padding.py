@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    events,
-    iteration,
-    modules,
-    operations,
-    tensors,
-    values,
-)
+from rnnlint.semantics import events, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect
 from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import (
-    events,
-    modules,
-    values,
-)
+from rnnlint.semantics import events, modules, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Tensor, Value
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    operations,
-    values,
-)
+from rnnlint.semantics import operations, values
 from rnnlint.semantics.frames import Arguments, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    events,
-    modules,
-    tensors,
-    values,
-)
+from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import Place, Step, Tensor, Value
 

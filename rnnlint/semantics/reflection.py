@@ -6,13 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    attributes,
-    calls,
-    expressions,
-    python,
-    values,
-)
+from rnnlint.semantics import attributes, calls, expressions, python, values
 from rnnlint.semantics.frames import Arguments, Frame
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.values import UNKNOWN, Place, Value

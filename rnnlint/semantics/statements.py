@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
+MAX_AXES = 4
+"""Axes of a batch that is filled row by row."""
+SEVERAL = 3
+"""Names that a result is unpacked into when it is more than a pair."""
+
+
 def run_body(run: Interpreter, node: ir.FunctionDef | ir.Lambda, frame: Frame) -> Value:
     """Run a function's body in its frame and return the value of the call."""
     if isinstance(node, ir.Lambda):
@@ -113,12 +119,6 @@ def exits(node: ir.Expr) -> bool:
     return isinstance(function, ir.Name) and function.id in ("exit", "quit")
 
 
-MAX_AXES = 4
-"""Axes of a batch that is filled row by row."""
-SEVERAL = 3
-"""Names that a result is unpacked into when it is more than a pair."""
-
-
 def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
     if node.value is None:
         return ""
@@ -129,15 +129,20 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
     for target in node.targets:
         if isinstance(target, ir.Name) and _is_option(target.id, node.value, frame):
             value = operations.optional(value)
-        if isinstance(node.value, ir.Binary) and _is_same_name(target, node.value.left):
+        if isinstance(value, values.Const) and _follows_itself(target, node.value):
             old = expressions.evaluate(run, target, frame)
             value = UNKNOWN if _counts(run, target, old, value, frame) else value
         assign(run, target, value, frame)
     return ""
 
 
+def _follows_itself(target: ir.Expr, value: ir.Expr) -> bool:
+    """`self.steps = self.steps + 1`"""
+    return isinstance(value, ir.Binary) and _is_same_name(target, value.left)
+
+
 def _is_same_name(left: ir.Expr, right: ir.Expr) -> bool:
-    """Whether both are the same name or attribute: `self.steps = self.steps + 1`."""
+    """Whether both are the same name or attribute."""
     if isinstance(left, ir.Attribute) and isinstance(right, ir.Attribute):
         return left.attr == right.attr and _is_same_name(left.value, right.value)
     return isinstance(left, ir.Name) and isinstance(right, ir.Name) and left.id == right.id

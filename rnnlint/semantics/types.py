@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import (
-    library,
-    modules,
-    values,
-)
+from rnnlint.semantics import library, modules, values
 from rnnlint.semantics.values import Value
 
 if TYPE_CHECKING:
