@@ -45,7 +45,7 @@ STEPS_PER_CHARACTER = 0.4
 """A whole run may take the base and this much for each character of the files it reads, so
 that large projects cost in proportion to reading them."""
 MAX_ENTRY_STEPS = 75_000
-MAX_SHARE = 0.8
+MAX_SHARE = 0.75
 """What one entry point may take, at most this share of what is left for all."""
 MAX_DEPTH = 40
 """How many calls may be under way at once."""
