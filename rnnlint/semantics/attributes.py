@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.semantics import bases, joins, library, modules, parameters, tensors, values
+from rnnlint.semantics import bases, joins, library, modules, parameters, tensors, things, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
@@ -171,13 +171,6 @@ def _parameter(run: Interpreter, owner: values.Parameter, name: str, place: Plac
     return parameters.parameter_attribute(owner, name, place)
 
 
-def _thing(run: Interpreter, owner: values.Thing, name: str, place: Place) -> Value:
-    value = owner.fields.get(name)
-    return (
-        value if isinstance(value, Value) else library.attribute_of_thing(run, owner, name, place)
-    )
-
-
 def _gradient(run: Interpreter, owner: values.Gradient, name: str, place: Place) -> Value:
     return owner if name == "data" else values.Native(name, owner)
 
@@ -201,7 +194,7 @@ _READERS: dict[type, Callable[[Interpreter, Any, str, Place], Value]] = {
     values.Container: _library_container,
     values.Tensor: _tensor,
     values.Parameter: _parameter,
-    values.Thing: _thing,
+    values.Thing: lambda *read: things.attribute(*read),
     values.Parameters: _native,
     values.Gradient: _gradient,
     values.Size: _native,
@@ -213,15 +206,17 @@ _UNKNOWNS: dict[str, Value] = {"grad": values.Gradient(), "shape": values.Shape(
 """Attributes whose name says what they are, whoever's they may be."""
 
 
+_PLAIN_OWNERS = (values.Instance, values.ModuleScope, values.Class, values.Thing)
+"""What keeps an attribute as it was given."""
+
+
 def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place: Place) -> None:
     """`owner.name = value`."""
     for member in values.members(owner):
-        if isinstance(member, (values.Instance, values.ModuleScope, values.Class)):
+        if isinstance(member, _PLAIN_OWNERS):
             run.state.set(member.fields, name, value)
         elif isinstance(member, (values.Layer, values.Container)):
             modules.set_layer_attribute(run, member, name, value, place)
-        elif isinstance(member, values.Thing):
-            library.set_attribute_of_thing(run, member, name, value, place)
         elif isinstance(member, values.Parameter) and name == "requires_grad":
             modules.freeze(run, member.layer, values.truth(value) is False)
         elif isinstance(member, values.Parameter) and name == "data":

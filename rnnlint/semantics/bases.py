@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import attributes, calls, catalogue, frameworks, library, methods, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    catalogue,
+    data,
+    frameworks,
+    library,
+    methods,
+    things,
+    values,
+)
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
 
@@ -59,7 +69,7 @@ def attribute_of_base(
     """An attribute that the project's class inherits from a library class."""
     base = instance.fields.get("<base>")
     if isinstance(base, values.Thing):
-        return library.attribute_of_thing(run, base, name, place)
+        return things.attribute(run, base, name, place)
     if isinstance(base, values.Value) and name != "__init__":
         found = attributes.get_attribute(run, base, name, place)
         if not isinstance(found, values.Unknown):
@@ -107,11 +117,9 @@ def call_base(
 
 def element_of_base(run: Interpreter, instance: values.Instance) -> Value:
     base = instance.fields.get("<base>")
-    return library.element_of_thing(run, base) if isinstance(base, values.Thing) else UNKNOWN
+    return data.element(run, base) if isinstance(base, values.Thing) else UNKNOWN
 
 
 def item_of_base(run: Interpreter, instance: values.Instance, key: Value, place: Place) -> Value:
     base = instance.fields.get("<base>")
-    return (
-        library.item_of_thing(run, base, key, place) if isinstance(base, values.Thing) else UNKNOWN
-    )
+    return things.item(run, base, key, place) if isinstance(base, values.Thing) else UNKNOWN

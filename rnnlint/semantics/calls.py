@@ -14,6 +14,7 @@ from rnnlint.semantics import (
     library,
     modules,
     tensors,
+    things,
     training,
     values,
 )
@@ -130,7 +131,7 @@ _CALLERS: dict[type, Callable[[Interpreter, Any, Arguments, Place], Value]] = {
     values.Instance: call_instance,
     values.Layer: lambda *call: modules.call_module(*call),
     values.Container: lambda *call: modules.call_module(*call),
-    values.Thing: lambda *call: library.call_thing(*call),
+    values.Thing: lambda *call: things.call(*call),
     values.Partial: _partial,
     values.Union: _union,
 }

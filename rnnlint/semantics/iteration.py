@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import attributes, bases, library, parameters, tensors, values
+from rnnlint.semantics import attributes, bases, data, parameters, tensors, things, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.values import UNKNOWN, Place, Value
@@ -35,7 +35,7 @@ def known_items(run: Interpreter, value: Value) -> tuple[Value, ...] | None:
     if isinstance(value, values.Const) and isinstance(value.value, str):
         return None
     if isinstance(value, values.Thing):
-        return library.items_of_thing(run, value)
+        return things.items(run, value)
     return None
 
 
@@ -56,7 +56,7 @@ def element(run: Interpreter, value: Value) -> Value:
     if isinstance(value, values.Union):
         return join([element(run, member) for member in value.members])
     if isinstance(value, values.Thing):
-        return library.element_of_thing(run, value)
+        return data.element(run, value)
     if isinstance(value, values.Instance):
         return _instance_element(run, value)
     return UNKNOWN

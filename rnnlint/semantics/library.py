@@ -19,7 +19,7 @@ from rnnlint.semantics import (
     parameters,
     python,
     tensors,
-    torchtext,
+    things,
     training,
     values,
 )
@@ -370,7 +370,7 @@ def call_native(
     if isinstance(receiver, values.Gradient):
         return training.call_gradient_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Thing):
-        return call_thing_method(run, receiver, name, arguments, place)
+        return things.call_method(run, receiver, name, arguments, place)
     if isinstance(receiver, (values.Layer, values.Container)):
         return methods.call_module_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.Instance):
@@ -409,89 +409,6 @@ def unknown_method(
         return frameworks.encode(run, arguments, place)
     if name in ("new_zeros", "new_ones", "new_full", "new_empty"):
         return values.Tensor(fresh=True)
-    return calls.opaque(run, name, arguments, place)
-
-
-# --- things ----------------------------------------------------------------
-
-
-def attribute_of_thing(run: Interpreter, thing: values.Thing, name: str, place: Place) -> Value:
-    value = thing.fields.get(name)
-    if isinstance(value, Value):
-        return value
-    if thing.kind == "optimizer":
-        return training.optimizer_attribute(thing, name)
-    if thing.kind == "text_batch":
-        return torchtext.text_batch_attribute(run, thing, name)
-    if thing.kind == "encoding":
-        return frameworks.encoding_item(thing, name)
-    if thing.kind == "loader" and name == "dataset":
-        return thing.options.get("dataset", UNKNOWN)
-    if thing.kind == "namespace":
-        return UNKNOWN
-    if thing.kind == "fabric" and name == "device":
-        return values.Device("gpu")
-    return values.Native(name, thing)
-
-
-def set_attribute_of_thing(
-    run: Interpreter, thing: values.Thing, name: str, value: Value, place: Place
-) -> None:
-    run.state.set(thing.fields, name, value)
-
-
-def item_of_thing(run: Interpreter, thing: values.Thing, key: Value, place: Place) -> Value:
-    if thing.kind == "group":
-        return training.group_item(thing, key)
-    if thing.kind in ("encoding", "text_batch") and isinstance(key, values.Const):
-        return attribute_of_thing(run, thing, str(key.value), place)
-    if thing.kind in ("namespace", "model_output") and isinstance(key, values.Const):
-        value = thing.fields.get(key.value)
-        return value if isinstance(value, Value) else UNKNOWN
-    if thing.kind == "tensor_dataset":
-        return data.element(run, thing)
-    return UNKNOWN
-
-
-def set_item_of_thing(
-    run: Interpreter, thing: values.Thing, key: Value, value: Value, place: Place
-) -> None:
-    if thing.kind == "group":
-        training.set_group_item(run, thing, key, place)
-    elif isinstance(key, values.Const):
-        run.state.set(thing.fields, key.value, value)
-
-
-def items_of_thing(run: Interpreter, thing: values.Thing) -> tuple[Value, ...] | None:
-    if thing.kind == "model_output":
-        return (thing.fields["last_hidden_state"], thing.fields["pooler_output"])
-    return None
-
-
-def element_of_thing(run: Interpreter, thing: values.Thing) -> Value:
-    return data.element(run, thing)
-
-
-def call_thing(run: Interpreter, thing: values.Thing, arguments: Arguments, place: Place) -> Value:
-    if thing.kind == "padding_collator":
-        return frameworks.encode(run, arguments, thing.place or place)
-    if thing.kind == "transformer":
-        return frameworks.run_transformer(arguments, place)
-    if frameworks.is_tokenizer_call("__call__", arguments):
-        return frameworks.encode(run, arguments, place)
-    return tensors.mixed(arguments.all())
-
-
-def call_thing_method(
-    run: Interpreter, thing: values.Thing, name: str, arguments: Arguments, place: Place
-) -> Value:
-    if thing.kind == "environment":
-        return UNKNOWN
-    if thing.kind == "text_dataset":
-        return values.ListObject(None, thing)
-    handler = run.thing_methods.get(thing.kind)
-    if handler is not None:
-        return handler(run, thing, name, arguments, place)
     return calls.opaque(run, name, arguments, place)
 
 

@@ -11,9 +11,9 @@ from rnnlint.semantics import (
     expressions,
     indexing,
     iteration,
-    library,
     operations,
     parameters,
+    things,
     training,
     values,
 )
@@ -44,7 +44,7 @@ def get_item(
     if isinstance(owner, (values.Tuple, values.ListObject, values.Container)):
         return _sequence_item(run, owner, first)
     if isinstance(owner, values.Thing):
-        return library.item_of_thing(run, owner, first, place)
+        return things.item(run, owner, first, place)
     if isinstance(owner, values.Instance):
         method = attributes.find_in_class(owner.cls, "__getitem__")
         if isinstance(method, values.Function):
@@ -175,7 +175,7 @@ def _set_member_item(
         children[first.value if isinstance(first, values.Const) else len(children)] = value
         run.state.set(owner.fields, "children", children)
     elif isinstance(owner, values.Thing):
-        library.set_item_of_thing(run, owner, first, value, place)
+        things.set_item(run, owner, first, value, place)
     elif isinstance(owner, values.Parameter):
         part = parameters.slice_parameter(owner, index, target)
         parameters.initialise(run, part, "assign", value, place)
