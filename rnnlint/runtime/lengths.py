@@ -71,6 +71,8 @@ def mask_to_lengths(mask: Tensor, *, padding_side: PaddingSide = "right") -> Ten
     if mask.ndim != 2:
         raise ValueError(f"a mask has the shape (batch, time), and this one {tuple(mask.shape)}")
     real = mask.bool()
+    if is_traced():
+        return real.sum(1)
     if mask.dtype != torch.bool and not bool((mask == real).all()):
         raise ValueError("a mask is boolean, or holds zeros and ones; this one holds other values")
     side = _checked_side(padding_side)
@@ -115,7 +117,8 @@ def resolve_lengths(
 
     Raises:
         ValueError: there are too many or too few, one is negative or longer than ``steps``, or
-            they are neither lengths nor a mask.
+            they are neither lengths nor a mask.  Under ``torch.compile`` and ``torch.export``
+            only shapes and dtypes are checked.
     """
     given = torch.as_tensor(lengths).detach()
     if given.ndim == 2:
@@ -144,9 +147,16 @@ def resolve_lengths(
     return whole
 
 
+def is_traced() -> bool:
+    """Whether a compiler reads this: what numbers there are it cannot know, nor can we check."""
+    return torch.compiler.is_compiling()
+
+
 def _whole(relative: Tensor, steps: int) -> Tensor:
     """Relative lengths in steps: rounded, as 0.59 of 22 steps is 13 and not 12."""
     scaled = (relative.double() * steps).round()
+    if is_traced():
+        return scaled.to(torch.int64)
     if not bool(torch.isfinite(scaled).all()):
         raise ValueError("a relative length is NaN or infinite")
     if bool((scaled > steps).any()):
@@ -158,7 +168,7 @@ def _whole(relative: Tensor, steps: int) -> Tensor:
 
 
 def _check_range(lengths: Tensor, steps: int) -> None:
-    if not lengths.numel():
+    if not lengths.numel() or is_traced():
         return
     longest, shortest = int(lengths.max()), int(lengths.min())
     if longest > steps:
