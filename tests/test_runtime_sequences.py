@@ -270,11 +270,15 @@ def test_a_cell_state_goes_through_a_thousand_steps_of_padding_unchanged() -> No
 
 
 def test_a_growing_relu_layer_leaves_no_nan_in_the_gradients() -> None:
-    case = build(RELU, lengths=[2, 500], dtype=torch.float32, batch_first=True)
+    case = build(RELU, lengths=[2, *[500] * 4], dtype=torch.float32, batch_first=True)
+    weights = dict(case.rnn.named_parameters())
     with torch.no_grad():
-        weights = dict(case.rnn.named_parameters())
+        # It doubles at every step, unless the input holds it down.
         weights["weight_hh_l0"].copy_(2 * torch.eye(HIDDEN))
-        weights["weight_ih_l0"].zero_()
+        weights["weight_ih_l0"].fill_(-1e3)
+        weights["bias_hh_l0"].fill_(1)
+        case.padded.fill_(1)
+        case.padded[0] = 0
     output, _ = run_recurrent(case.rnn, case.padded, case.lengths, final_state=False)
     gradients = torch.autograd.grad(output[0].sum(), list(case.rnn.parameters()))
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
@@ -290,6 +294,15 @@ def test_dropout_between_layers_drops_in_training_and_not_in_evaluation() -> Non
     for method in case.methods():
         got, _ = run_recurrent(case.rnn, case.padded, case.lengths, method=method)  # type: ignore[arg-type]
         torch.testing.assert_close(got, output, rtol=0, atol=1e-10)
+
+
+def test_nothing_is_dropped_before_the_first_layer() -> None:
+    case = build("GRU", lengths=[4, 6], num_layers=2, dropout=1.0, batch_first=True)
+    _, training = run_recurrent(case.rnn, case.padded, case.lengths)
+    _, evaluation = run_recurrent(case.rnn.eval(), case.padded, case.lengths)
+    assert isinstance(training, Tensor) and isinstance(evaluation, Tensor)
+    assert torch.equal(training[0], evaluation[0])
+    assert not torch.equal(training[1], evaluation[1])
 
 
 def test_autocast_gives_half_precision_as_the_layer_does() -> None:
