@@ -1,0 +1,1 @@
+"""Repairs: from what a rule wants done to text that is written back."""

@@ -1,0 +1,155 @@
+"""How a file is laid out: its blocks, lines and indentation.
+
+The representation says where statements and expressions begin and end, as LibCST read them;
+the text says the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from rnnlint.lowering import ir
+
+_SPACES = re.compile(r"[ \t\f]*")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+class CannotPlaceError(Exception):
+    """An operation has no place in this layout; the message says why."""
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A statement with its surroundings."""
+
+    node: ir.Stmt
+    start: int
+    """Where its text begins: at the decorators of a function or class."""
+    end: int
+    block: tuple[ir.Stmt, ...]
+    parents: tuple[ir.Stmt, ...]
+    """The statements around it, outermost first."""
+
+
+class Layout:
+    """The layout of one file.
+
+    Args:
+        text: the file, as it was lowered.
+        body: its statements.
+    """
+
+    def __init__(self, text: str, body: tuple[ir.Stmt, ...]) -> None:
+        self.text = text
+        self.body = body
+        end = _LINE_END.search(text)
+        self.newline = end[0] if end is not None else "\n"
+
+    # --- statements ---
+
+    def statement_at(self, offset: int) -> Statement:
+        """The innermost statement around an offset.
+
+        Raises:
+            CannotPlaceError: there is none.
+        """
+        found: Statement | None = None
+        block: tuple[ir.Stmt, ...] = self.body
+        parents: tuple[ir.Stmt, ...] = ()
+        while True:
+            inner = self._in_block(block, parents, offset)
+            if inner is None:
+                break
+            found = inner
+            parents = (*inner.parents, inner.node)
+            nested = [one for one in blocks_of(inner.node) if self._covers(one, offset)]
+            if not nested:
+                break
+            block = nested[0]
+        if found is None:
+            raise CannotPlaceError("there is no statement here")
+        return found
+
+    def _in_block(
+        self, block: tuple[ir.Stmt, ...], parents: tuple[ir.Stmt, ...], offset: int
+    ) -> Statement | None:
+        for node in block:
+            start, end = self.extent(node)
+            if start <= offset <= end:
+                return Statement(node, start, end, block, parents)
+        return None
+
+    def _covers(self, block: tuple[ir.Stmt, ...], offset: int) -> bool:
+        return bool(block) and self.extent(block[0])[0] <= offset <= self.extent(block[-1])[1]
+
+    def extent(self, node: ir.Stmt) -> tuple[int, int]:
+        """Where the text of a statement begins and ends, with decorators and body."""
+        if isinstance(node, (ir.FunctionDef, ir.ClassDef)):
+            first = node.decorators[0].start if node.decorators else node.start
+            return self.line_start(first) + self.indent_width(first), self.extent(node.body[-1])[1]
+        return node.start, node.end
+
+    # --- lines ---
+
+    def line_start(self, offset: int) -> int:
+        """Where the line of an offset begins."""
+        before = max(self.text.rfind("\n", 0, offset), self.text.rfind("\r", 0, offset))
+        return before + 1
+
+    def line_end(self, offset: int) -> int:
+        """Where the line of an offset ends, before its line break."""
+        end = _LINE_END.search(self.text, offset)
+        return end.start() if end is not None else len(self.text)
+
+    def next_line(self, offset: int) -> int:
+        """Where the line after that of an offset begins, or the end of the text."""
+        end = _LINE_END.search(self.text, offset)
+        return end.end() if end is not None else len(self.text)
+
+    def indentation(self, offset: int) -> str:
+        """The white space with which the line of an offset begins."""
+        match = _SPACES.match(self.text, self.line_start(offset))
+        assert match is not None  # it matches the empty string
+        return match[0]
+
+    def indent_width(self, offset: int) -> int:
+        return len(self.indentation(offset))
+
+    def begins_line(self, offset: int) -> bool:
+        """Whether only white space stands before an offset on its line."""
+        return self.line_start(offset) + self.indent_width(offset) >= offset
+
+    def unit(self) -> str:
+        """One step of this file's indentation."""
+        for node, depth in _walk(self.body, 0):
+            if depth and self.begins_line(node.start):
+                whole = self.indentation(node.start)
+                if whole and len(whole) % depth == 0:
+                    return whole[: len(whole) // depth]
+        return "    "
+
+
+def blocks_of(node: ir.Stmt) -> list[tuple[ir.Stmt, ...]]:
+    """The blocks that belong to a statement, in the order of the text."""
+    if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.With)):
+        return [node.body]
+    if isinstance(node, (ir.If, ir.For, ir.While)):
+        return [node.body, node.orelse]
+    if isinstance(node, ir.Try):
+        handlers = [handler.body for handler in node.handlers]
+        return [node.body, *handlers, node.orelse, node.final]
+    if isinstance(node, ir.Match):
+        return [case.body for case in node.cases]
+    return []
+
+
+def _walk(block: tuple[ir.Stmt, ...], depth: int) -> Iterator[tuple[ir.Stmt, int]]:
+    for node in block:
+        yield node, depth
+        for inner in blocks_of(node):
+            # `elif` is an if in the else block, on the same level.
+            chained = isinstance(node, ir.If) and inner is node.orelse and len(inner) == 1
+            if not chained:
+                yield from _walk(inner, depth + 1)

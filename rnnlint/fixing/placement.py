@@ -1,0 +1,187 @@
+"""Operations as text edits: the right place, indentation and style of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from rnnlint.diagnostic import Edit
+from rnnlint.fixing import operations
+from rnnlint.fixing.arguments import (
+    Change,
+    add_parameter,
+    call_at,
+    insert_argument,
+    remove_argument,
+    set_argument,
+)
+from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
+from rnnlint.fixing.names import Imports
+from rnnlint.lowering import ir
+
+_NAMED = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)+)\}")
+_REST = re.compile(r"[ \t]*;?[ \t]*(#[^\r\n]*)?")
+
+
+def place(
+    wanted: Iterable[operations.AnyOperation], layout_of: Callable[[str], Layout]
+) -> tuple[Edit, ...]:
+    """The edits that carry out the operations of one repair.
+
+    Args:
+        wanted: the operations, in the order in which what they insert at one place shall stand.
+        layout_of: the layout of a file, by its path.
+
+    Raises:
+        CannotPlaceError: one of them has no place; the repair is to be left out as a whole.
+    """
+    files: dict[str, _File] = {}
+    for operation in wanted:
+        if operation.path not in files:
+            files[operation.path] = _File(layout_of(operation.path))
+        files[operation.path].carry_out(operation)
+    return tuple(
+        Edit(path, change.start, change.end, change.text)
+        for path, file in sorted(files.items())
+        for change in file.changes()
+    )
+
+
+class _File:
+    """What is to change in one file."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.imports = Imports(layout)
+        self._changes: list[Change] = []
+
+    def changes(self) -> list[Change]:
+        """In the order of the text; insertions at one place are one change."""
+        changes = list(self._changes)
+        if self.imports.added:
+            at, text = self.imports.place()
+            changes.insert(0, Change(at, at, text))
+        merged: list[Change] = []
+        for change in sorted(changes, key=lambda one: (one.start, one.end)):
+            if merged and change.start < merged[-1].end:
+                raise CannotPlaceError("two operations of the repair change the same text")
+            if merged and merged[-1].start == merged[-1].end == change.start:
+                change = Change(change.start, change.end, merged.pop().text + change.text)
+            merged.append(change)
+        return merged
+
+    def carry_out(self, operation: operations.AnyOperation) -> None:
+        self._changes += _CARRIED_OUT[type(operation)](self, operation)
+
+    def code(self, code: str) -> str:
+        """With the file's own names for what stands in braces."""
+        return _NAMED.sub(lambda match: self.imports.expression(match[1]), code)
+
+    # --- statements ---
+
+    def insert(self, operation: operations.Insert) -> list[Change]:
+        unit = self.layout.unit()
+        lines = [_indented(self.code(line), unit) for line in operation.lines]
+        return [self._inserted(operation.start, lines, operation.where)]
+
+    def _inserted(self, offset: int, lines: list[str], where: str) -> Change:
+        layout = self.layout
+        statement = layout.statement_at(offset)
+        if not self._has_its_lines(statement):
+            return self._within_line(statement, lines, where)
+        indentation = layout.indentation(statement.start)
+        block = "".join(f"{indentation}{line}{layout.newline}" for line in lines)
+        if where == "before":
+            at = layout.line_start(statement.start)
+            return Change(at, at, block)
+        at = layout.next_line(statement.end)
+        if at == len(layout.text) and layout.text[-1:] not in ("\n", "\r"):
+            return Change(at, at, layout.newline + block[: -len(layout.newline)])
+        return Change(at, at, block)
+
+    def _within_line(self, statement: Statement, lines: list[str], where: str) -> Change:
+        """Beside other statements on their line, or in a body on the line of its `if`."""
+        if any(line[:1].isspace() or line.endswith(":") for line in lines):
+            raise CannotPlaceError("a block cannot stand on a line with other statements")
+        if where == "before":
+            return Change(statement.start, statement.start, "; ".join(lines) + "; ")
+        return Change(statement.end, statement.end, "; " + "; ".join(lines))
+
+    def _has_its_lines(self, statement: Statement) -> bool:
+        """Whether no other statement begins or ends on the lines of this one."""
+        layout = self.layout
+        if not layout.begins_line(statement.start):
+            return False
+        rest = _REST.match(layout.text, statement.end)
+        return rest is not None and rest.end() == layout.line_end(statement.end)
+
+    def remove(self, operation: operations.Remove) -> list[Change]:
+        statement = self.layout.statement_at(operation.start)
+        if len(statement.block) == 1 and statement.parents:
+            return [Change(statement.start, statement.end, "pass")]
+        if self._has_its_lines(statement):
+            start = self.layout.line_start(statement.start)
+            return [Change(start, self.layout.next_line(statement.end), "")]
+        number = statement.block.index(statement.node)
+        if number + 1 < len(statement.block):
+            following = self.layout.extent(statement.block[number + 1])[0]
+            return [Change(statement.start, following, "")]
+        return [Change(self.layout.extent(statement.block[number - 1])[1], statement.end, "")]
+
+    def move(self, operation: operations.Move) -> list[Change]:
+        layout = self.layout
+        statement = layout.statement_at(operation.start)
+        if not self._has_its_lines(statement):
+            raise CannotPlaceError("the statement shares its line with others")
+        start = layout.line_start(statement.start)
+        text = layout.text[start : layout.line_end(statement.end)]
+        indentation = layout.indentation(statement.start)
+        lines = []
+        for line in text.split(layout.newline):
+            if not line.startswith(indentation):
+                raise CannotPlaceError("the statement has lines that cannot be indented anew")
+            lines.append(line[len(indentation) :])
+        moved = self._inserted(operation.target, lines, operation.where)
+        return [*self.remove(operations.Remove(operation.path, operation.start, 0)), moved]
+
+    # --- expressions ---
+
+    def replace(self, operation: operations.Replace) -> list[Change]:
+        return [Change(operation.start, operation.end, self.code(operation.code))]
+
+    def set_argument(self, operation: operations.SetArgument) -> list[Change]:
+        code = self.code(operation.code)
+        return set_argument(self.layout, self._call(operation), operation.keyword, code)
+
+    def add_argument(self, operation: operations.AddArgument) -> list[Change]:
+        return insert_argument(self.layout, self._call(operation), self.code(operation.code))
+
+    def remove_argument(self, operation: operations.RemoveArgument) -> list[Change]:
+        return remove_argument(self.layout, self._call(operation), operation.keyword)
+
+    def _call(self, operation: operations.AnyOperation) -> ir.Call:
+        return call_at(self.layout, operation.start, operation.end)
+
+    def add_parameter(self, operation: operations.AddParameter) -> list[Change]:
+        node = self.layout.statement_at(operation.start).node
+        if not isinstance(node, ir.FunctionDef):
+            raise CannotPlaceError("there is no function here")
+        return add_parameter(self.layout, node, operation.name, operation.default)
+
+
+def _indented(line: str, unit: str) -> str:
+    """Four spaces become one step of the file's own indentation."""
+    code = line.lstrip(" ")
+    return unit * ((len(line) - len(code)) // 4) + code
+
+
+_CARRIED_OUT: dict[type, Callable[..., list[Change]]] = {
+    operations.Insert: _File.insert,
+    operations.Replace: _File.replace,
+    operations.SetArgument: _File.set_argument,
+    operations.AddArgument: _File.add_argument,
+    operations.RemoveArgument: _File.remove_argument,
+    operations.Remove: _File.remove,
+    operations.Move: _File.move,
+    operations.AddParameter: _File.add_parameter,
+}

@@ -1,0 +1,339 @@
+"""Operations land in the right block, indentation and style."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from typing import Any
+
+import pytest
+from lowered import body_of, nodes_in
+
+from rnnlint.diagnostic import Edit
+from rnnlint.fixing import operations
+from rnnlint.fixing.layout import CannotPlaceError, Layout
+from rnnlint.fixing.placement import place
+from rnnlint.lowering import ir
+
+PATH = "train.py"
+CLIP = "{torch.nn.utils.clip_grad_norm_}(model.parameters(), 1.0)"
+
+
+def applied(text: str, edits: tuple[Edit, ...]) -> str:
+    for edit in sorted(edits, key=lambda one: one.start, reverse=True):
+        text = text[: edit.start] + edit.replacement + text[edit.end :]
+    return text
+
+
+def carried_out(text: str, *wanted: operations.AnyOperation) -> str:
+    result = applied(text, place(wanted, lambda _: Layout(text, body_of(text))))
+    ast.parse(result)
+    return result
+
+
+def at(text: str, needle: str) -> tuple[str, int, int]:
+    start = text.index(needle)
+    return PATH, start, start + len(needle)
+
+
+def after(text: str, needle: str, *lines: str, where: Any = "after") -> str:
+    return carried_out(text, operations.Insert(*at(text, needle), lines, where))
+
+
+def call_of(text: str, name: str = "f") -> tuple[str, int, int]:
+    for node in nodes_in(body_of(text)):
+        if isinstance(node, ir.Call) and text[node.func.start : node.func.end] == name:
+            return PATH, node.start, node.end
+    raise AssertionError(name)
+
+
+def dedented(text: str) -> str:
+    return textwrap.dedent(text).lstrip("\n")
+
+
+# --- statements -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("b()\n", "b()\nc()\n"),
+        ("b()", "b()\nc()"),
+        ("b()  # why\n", "b()  # why\nc()\n"),
+        ("b();\n", "b();\nc()\n"),
+        ("if x:\n    b()\n    d()\n", "if x:\n    b()\n    c()\n    d()\n"),
+        ("if x:\n\tb()\nd()\n", "if x:\n\tb()\n\tc()\nd()\n"),
+        ("if x: b()\nd()\n", "if x: b(); c()\nd()\n"),
+        ("a(); b(); d()\n", "a(); b(); c(); d()\n"),
+        ("b(\n    1,\n)\nd()\n", "b(\n    1,\n)\nc()\nd()\n"),
+        ("if x:\r\n    b()\r\nd()\r\n", "if x:\r\n    b()\r\n    c()\r\nd()\r\n"),
+        ("def f():\n  for i in x:\n    b()\n", "def f():\n  for i in x:\n    b()\n    c()\n"),
+        ("x = b() \\\n    + 1\n", "x = b() \\\n    + 1\nc()\n"),
+        ("try:\n    b()\nexcept E:\n    pass\n", "try:\n    b()\n    c()\nexcept E:\n    pass\n"),
+        ("if a:\n    pass\nelse: b()\n", "if a:\n    pass\nelse: b(); c()\n"),
+        (
+            "match x:\n    case 1:\n        b()\n",
+            "match x:\n    case 1:\n        b()\n        c()\n",
+        ),
+        ("class A:\n    def f(self): b()\n", "class A:\n    def f(self): b(); c()\n"),
+        ("with a, b() as d:\n    pass\ne()\n", "with a, b() as d:\n    pass\nc()\ne()\n"),
+    ],
+)
+def test_a_statement_goes_after_another(text: str, expected: str) -> None:
+    assert after(text, "b(", "c()") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("b()\n", "c()\nb()\n"),
+        ("a()\n# why\nb()\n", "a()\n# why\nc()\nb()\n"),
+        ("if x: b()\n", "if x: c(); b()\n"),
+        ("a(); b()\n", "a(); c(); b()\n"),
+        ("@d\ndef b(): pass\n", "c()\n@d\ndef b(): pass\n"),
+        ("if x:\n    @d\n    class b(): pass\n", "if x:\n    c()\n    @d\n    class b(): pass\n"),
+    ],
+)
+def test_a_statement_goes_before_another(text: str, expected: str) -> None:
+    assert after(text, "b()", "c()", where="before") == expected
+
+
+def test_blocks_take_the_indentation_of_the_file() -> None:
+    lines = ("with e:", "    c()")
+    for unit in ("    ", "  ", "\t"):
+        text = f"def f():\n{unit}b()\n"
+        assert after(text, "b()", *lines) == f"{text}{unit}with e:\n{unit * 2}c()\n"
+    with pytest.raises(CannotPlaceError, match="cannot stand on a line"):
+        after("if x: b()\n", "b()", *lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a()\nb()  # why\nd()\n", "a()\nd()\n"),
+        ("if x:\n    b()\nd()\n", "if x:\n    pass\nd()\n"),
+        ("if x: b()\n", "if x: pass\n"),
+        ("a(); b(); d()\n", "a(); d()\n"),
+        ("a(); b()\n", "a()\n"),
+        ("b()\n", ""),
+        ("a()\nb()", "a()\n"),
+    ],
+)
+def test_a_statement_is_taken_away(text: str, expected: str) -> None:
+    assert carried_out(text, operations.Remove(*at(text, "b()"))) == expected
+
+
+def test_a_statement_is_moved_into_another_block() -> None:
+    text = dedented("""
+        for epoch in epochs:
+            for batch in loader:
+                step()
+                b(1,
+                  2)  # why
+            end()
+        """)
+    move = operations.Move(*at(text, "b(1"), text.index("end()"), "after")
+    assert carried_out(text, move) == dedented("""
+        for epoch in epochs:
+            for batch in loader:
+                step()
+            end()
+            b(1,
+              2)  # why
+        """)
+
+
+def test_what_is_inserted_at_one_place_keeps_its_order() -> None:
+    text = "b()\n"
+    wanted = [operations.Insert(*at(text, "b()"), (line,)) for line in ("c()", "d()")]
+    assert carried_out(text, *wanted) == "b()\nc()\nd()\n"
+
+
+def test_operations_that_change_the_same_text_are_refused() -> None:
+    text = "b(c)\n"
+    wanted = (
+        operations.Replace(*at(text, "b(c)"), "e"),
+        operations.Replace(*at(text, "c"), "d"),
+    )
+    with pytest.raises(CannotPlaceError, match="same text"):
+        carried_out(text, *wanted)
+
+
+# --- arguments --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f()", "f(k=1)"),
+        ("f( )", "f( k=1)"),
+        ("f(a)", "f(a, k=1)"),
+        ("f(a,)", "f(a, k=1,)"),
+        ("f((a))", "f((a), k=1)"),
+        ("f((a),)", "f((a), k=1,)"),
+        ("f(x for x in y)", "f((x for x in y), k=1)"),
+        ("f((x for x in y))", "f((x for x in y), k=1)"),
+        ("f([x for x in y])", "f([x for x in y], k=1)"),
+        ("f(*a, **b)", "f(*a, **b, k=1)"),
+        ("f(k=0)", "f(k=1)"),
+        ("f(a, k=0, b=2)", "f(a, k=1, b=2)"),
+        ("f(\n    a,\n    b\n)", "f(\n    a,\n    b,\n    k=1\n)"),
+        ("f(\n    a,\n    b,\n)", "f(\n    a,\n    b,\n    k=1,\n)"),
+        ("f(\n    a,  # why\n)", "f(\n    a,  # why\n    k=1,\n)"),
+        ("f(\n    a  # why\n)", "f(\n    a,  # why\n    k=1\n)"),
+        ("f(\n    a,\n    # b\n)", "f(\n    a,\n    # b\n    k=1,\n)"),
+        ("f(a,\n  b)", "f(a,\n  b, k=1)"),
+        ("f(a, b\n)", "f(a, b, k=1\n)"),
+        ("f(a,\n)", "f(a, k=1,\n)"),
+        ("g(f(a), b)", "g(f(a, k=1), b)"),
+        ("f(a)(b)", "f(a, k=1)(b)"),
+    ],
+)
+def test_a_call_is_given_a_keyword(text: str, expected: str) -> None:
+    changed = carried_out(text + "\n", operations.SetArgument(*call_of(text + "\n"), "k", "1"))
+    assert changed == expected + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f()", "f(n)"),
+        ("f(a)", "f(a, n)"),
+        ("f(a, b=1)", "f(a, n, b=1)"),
+        ("f(b=1)", "f(n, b=1)"),
+        ("f(a, **b)", "f(a, n, **b)"),
+        ("f(a, *b)", "f(a, *b, n)"),
+    ],
+)
+def test_a_call_is_given_an_argument_by_position(text: str, expected: str) -> None:
+    assert carried_out(text, operations.AddArgument(*call_of(text), "n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f(k=1)", "f()"),
+        ("f(a, k=1)", "f(a)"),
+        ("f((a) , k=1)", "f((a) )"),
+        ("f(a, k=1,)", "f(a,)"),
+        ("f(k=1, a=2)", "f(a=2)"),
+        ("f(a, k=1, b=2)", "f(a, b=2)"),
+        ("f(\n    a,\n    k=1,\n    b=2,\n)", "f(\n    a,\n    b=2,\n)"),
+    ],
+)
+def test_a_keyword_is_taken_from_a_call(text: str, expected: str) -> None:
+    assert carried_out(text, operations.RemoveArgument(*call_of(text), "k")) == expected
+
+
+@pytest.mark.parametrize(
+    ("signature", "default", "expected"),
+    [
+        ("()", None, "(n)"),
+        ("(a)", None, "(a, n)"),
+        ("(a, *b)", None, "(a, n, *b)"),
+        ("(a, *, b)", None, "(a, n, *, b)"),
+        ("(*b)", None, "(n, *b)"),
+        ("(a: int)", None, "(a: int, n)"),
+        ("(a=(1))", "None", "(a=(1), n=None)"),
+        ("(a: int = 1,)", "None", "(a: int = 1, n=None,)"),
+        ("(a) -> (int)", None, "(a, n) -> (int)"),
+        ("(a=f((1)))", "2", "(a=f((1)), n=2)"),
+    ],
+)
+def test_a_function_is_given_a_parameter(
+    signature: str, default: str | None, expected: str
+) -> None:
+    text = f"def function{signature}:\n    pass\n"
+    wanted = operations.AddParameter(*at(text, "function"), "n", default)
+    assert carried_out(text, wanted) == f"def function{expected}:\n    pass\n"
+
+
+def test_a_parameter_that_cannot_be_is_refused() -> None:
+    text = "def function(n=1): pass\n"
+    with pytest.raises(CannotPlaceError, match="has a parameter n already"):
+        carried_out(text, operations.AddParameter(*at(text, "function"), "n", "1"))
+    with pytest.raises(CannotPlaceError, match="before it has a default"):
+        carried_out(text, operations.AddParameter(*at(text, "function"), "m"))
+
+
+# --- names and imports ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("imports", "name"),
+    [
+        ("import torch\n", "torch.nn.utils.clip_grad_norm_"),
+        ("import torch as t\n", "t.nn.utils.clip_grad_norm_"),
+        ("import torch\nimport torch.nn as nn\n", "nn.utils.clip_grad_norm_"),
+        ("import torch.optim\n", "torch.nn.utils.clip_grad_norm_"),
+        ("from torch import nn\n", "nn.utils.clip_grad_norm_"),
+        ("from torch.nn import utils\n", "utils.clip_grad_norm_"),
+        ("from torch.nn.utils import clip_grad_norm_\n", "clip_grad_norm_"),
+        ("from torch.nn.utils import clip_grad_norm_ as clip\n", "clip"),
+    ],
+)
+def test_names_that_a_file_has_are_used(imports: str, name: str) -> None:
+    text = imports + "step()\n"
+    expected = imports + f"step()\n{name}(model.parameters(), 1.0)\n"
+    assert after(text, "step()", CLIP) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("import os\n", "import os\n+"),
+        ("import os  # why\nimport sys\n\n", "import os  # why\nimport sys\n+\n"),
+        ('"""Doc."""\n', '"""Doc."""\n\n+'),
+        ('"""Doc."""\nfrom __future__ import annotations\n\n', None),
+        ("from torch import optim\nimport os\n", "from torch import optim\n+import os\n"),
+        ("from torch import (\n    optim,\n)\nimport os\n", None),
+        (
+            "#!/usr/bin/env python\n# coding: utf-8\n",
+            "#!/usr/bin/env python\n# coding: utf-8\n+\n\n",
+        ),
+    ],
+)
+def test_imports_are_added_in_their_place(head: str, expected: str | None) -> None:
+    added = "from torch.nn.utils import clip_grad_norm_\n"
+    if expected is None:
+        expected = head.replace("annotations\n", "annotations\n+").replace(")\n", ")\n+")
+    body = "step()\n"
+    result = after(head + body, "step()", CLIP)
+    assert (
+        result
+        == expected.replace("+", added)
+        + body
+        + CLIP.replace("{torch.nn.utils.clip_grad_norm_}", "clip_grad_norm_")
+        + "\n"
+    )
+
+
+def test_an_import_is_added_once() -> None:
+    text = "step()\n"
+    result = after(text, "step()", CLIP, CLIP)
+    assert result.count("import") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import torch\ndef f(torch):\n    step()\n",
+        "import torch\nfor torch in x:\n    step()\n",
+        "import torch\ndef f():\n    import os as torch\n    step()\n",
+    ],
+)
+def test_a_name_that_means_something_else_somewhere_is_not_used(text: str) -> None:
+    assert "from torch.nn.utils import clip_grad_norm_" in after(text, "step()", CLIP)
+
+
+def test_a_name_that_is_taken_is_not_bound_again() -> None:
+    with pytest.raises(CannotPlaceError, match="a clip_grad_norm_ of its own"):
+        after("def clip_grad_norm_(): pass\nstep()\n", "step()", CLIP)
+
+
+def test_several_files_are_changed_by_one_repair() -> None:
+    texts = {"a.py": "f(x)\n", "b.py": "g(y)\n"}
+    wanted = [operations.Replace("b.py", 2, 3, "z"), operations.Replace("a.py", 2, 3, "z")]
+    edits = place(wanted, lambda path: Layout(texts[path], body_of(texts[path])))
+    assert [edit.path for edit in edits] == ["a.py", "b.py"]
+    assert applied(texts["a.py"], edits[:1]) == "f(z)\n"
