@@ -112,8 +112,9 @@ def run_recurrent(
         padding_side=padding_side or "right",
     )
     initial = _initial_state(rnn, padded, state)
-    # The base class is annotated for one tensor, and an LSTM takes two.
-    rnn.check_forward_args(padded, cast("Tensor", initial), None)
+    if not is_traced():
+        # The base class is annotated for one tensor, and an LSTM takes two.
+        rnn.check_forward_args(padded, cast("Tensor", initial), None)
     batch = _Batch(padded, whole, _time_axis(rnn))
     chosen = _choose_method(rnn, batch, method, final_state)
     if padding_side is None and batch.contradicts_right_padding():
@@ -423,7 +424,9 @@ def _call(
     """One layer and direction over ``(time, batch, features)``."""
     options = (weights, rnn.bias, 1, 0.0, rnn.training, False, False)
     if cell is not None:
-        return torch.lstm(values, (hidden, cell), *options)
+        output, final, final_cell = torch.lstm(values, (hidden, cell), *options)
+        # While PyTorch 2.4 traces, it gives the state one axis too many.
+        return output, final, final_cell.view_as(cell)
     output, final = _WITHOUT_CELL[rnn.mode](values, hidden, *options)
     return output, final, None
 
