@@ -298,12 +298,12 @@ class _Indexes:
     """Line indexes of the sources, made when a place in them is asked for."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
-        self._sources = sources
+        self.sources = sources
         self._made: dict[str, LineIndex] = {}
 
     def of(self, path: str) -> LineIndex:
         if path not in self._made:
-            self._made[path] = LineIndex(self._sources[path])
+            self._made[path] = LineIndex(self.sources[path])
         return self._made[path]
 
     def span(self, path: str, start: int, end: int) -> Span:
@@ -317,7 +317,10 @@ def _judge(
     from rnnlint.semantics.program import analyse
 
     program = analyse(
-        lowered, graph.resolve, lambda place: indexes.span(place.path, place.start, place.end)
+        lowered,
+        graph.resolve,
+        lambda place: indexes.span(place.path, place.start, place.end),
+        lambda path: indexes.sources[path].text,
     )
     failures = [_Failure("the analysis", "rnnlint", error) for error in program.failures]
     found: list[Diagnostic] = []

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
+from rnnlint.fixing import operations
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
     Backward,
@@ -51,6 +52,7 @@ __all__ = [
     "Step",
     "events",
     "modules",
+    "operations",
     "tensors",
     "values",
 ]

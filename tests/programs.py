@@ -50,7 +50,7 @@ def analysed(files: str | Mapping[str, str]) -> Program:
         result = lower(text)
         assert isinstance(result, ir.FileIR), f"{path}: {result}"
         lowered[path] = result
-    return analyse(lowered, ImportGraph(list(texts)).resolve, _locator(texts))
+    return analyse(lowered, ImportGraph(list(texts)).resolve, _locator(texts), texts.__getitem__)
 
 
 def _locator(texts: Mapping[str, str]) -> Callable[[Place], Span]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TypeVar, cast
 
 from rnnlint.diagnostic import Span, TrailStep
+from rnnlint.fixing.code import Code
 from rnnlint.lowering import ir
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.entries import run_project
@@ -23,11 +24,13 @@ class Program:
     Args:
         run: a finished abstract run.
         locate: turns a place into rows and columns.
+        code: the text of the project, for repairs.
     """
 
-    def __init__(self, run: Interpreter, locate: Locate) -> None:
+    def __init__(self, run: Interpreter, locate: Locate, code: Code) -> None:
         self._run = run
         self._locate = locate
+        self.code = code
         self.events = tuple(run.events)
         self._possible: dict[type[events.Event], tuple[events.Event, ...]] = {}
         self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
@@ -334,14 +337,20 @@ def _is_lightnings(optimizer: values.Value) -> bool:
     return isinstance(function, values.Const) and function.value == "configure_optimizers"
 
 
-def analyse(files: Mapping[str, ir.FileIR], resolve: Resolver, locate: Locate) -> Program:
+def analyse(
+    files: Mapping[str, ir.FileIR],
+    resolve: Resolver,
+    locate: Locate,
+    text_of: Callable[[str], str],
+) -> Program:
     """Run a project abstractly.
 
     Args:
         files: the representation of each file by its path.
         resolve: the import graph.
         locate: turns places into spans.
+        text_of: the text of a file, for repairs.
     """
     run = Interpreter(files, resolve)
     run_project(run)
-    return Program(run, locate)
+    return Program(run, locate, Code(files, text_of))

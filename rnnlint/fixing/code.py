@@ -1,0 +1,80 @@
+"""The code of a project as repairs see it: its text, its statements, and edits of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from rnnlint.diagnostic import Applicability, Edit, Fix
+from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
+from rnnlint.fixing.operations import AnyOperation
+from rnnlint.fixing.placement import place
+from rnnlint.lowering import ir
+
+
+class Stretch(Protocol):
+    """A stretch of one file, in code points of its text."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+class Code:
+    """The files of a project.
+
+    Args:
+        files: the representation of each file by its path.
+        text_of: the text of a file that was represented.
+    """
+
+    def __init__(self, files: Mapping[str, ir.FileIR], text_of: Callable[[str], str]) -> None:
+        self._files = files
+        self._text_of = text_of
+        self._layouts: dict[str, Layout] = {}
+
+    def text(self, where: Stretch) -> str:
+        """What stands there."""
+        return self._text_of(where.path)[where.start : where.end]
+
+    def layout(self, path: str) -> Layout:
+        """The layout of a file.
+
+        Raises:
+            CannotPlaceError: the file is not part of the project, or is a notebook.
+        """
+        if path not in self._files or path.endswith(".ipynb"):
+            raise CannotPlaceError(f"{path} cannot be edited")
+        if path not in self._layouts:
+            self._layouts[path] = Layout(self._text_of(path), self._files[path].body)
+        return self._layouts[path]
+
+    def statement(self, where: Stretch) -> Statement:
+        """The innermost statement around a place.
+
+        Raises:
+            CannotPlaceError: there is none.
+        """
+        return self.layout(where.path).statement_at(where.start)
+
+    def repair(
+        self, message: str, operations: Iterable[AnyOperation], applicability: Applicability
+    ) -> Fix | None:
+        """The edits that carry out some operations; None if one of them has no place.
+
+        A repair that changes text in which a comment stands wants a look, whatever it does.
+        """
+        try:
+            edits = place(operations, self.layout)
+        except CannotPlaceError:
+            return None
+        if any(self._holds_comment(edit) for edit in edits):
+            applicability = Applicability.UNSAFE
+        return Fix(message, applicability, edits)
+
+    def _holds_comment(self, edit: Edit) -> bool:
+        # A hash in a string counts too: wrongly careful, and rare.
+        return "#" in self._text_of(edit.path)[edit.start : edit.end]
