@@ -20,11 +20,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnlint.runtime.lengths import Lengths
 from rnnlint.runtime.sequences import run_recurrent
+from rnnlint.runtime.wrapping import RecurrentWrapper
 
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
 Nested = TypeVar("Nested")
-
-_WRAPPED = "rnn."
 
 
 def detach_state(state: Nested) -> Nested:
@@ -70,7 +69,7 @@ def _detached(value: Any, where: str) -> Any:
     )
 
 
-class StatefulRNN(nn.Module):
+class StatefulRNN(RecurrentWrapper):
     """Wraps an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and carries its state from call to call.
 
     Each row of the batch is a stream: row 3 of a batch goes on where row 3 of the batch before
@@ -96,13 +95,7 @@ class StatefulRNN(nn.Module):
     """
 
     def __init__(self, rnn: nn.RNNBase) -> None:
-        super().__init__()
-        if not isinstance(rnn, nn.RNNBase):
-            raise TypeError(
-                f"rnn is an nn.LSTM, nn.GRU or nn.RNN, not {type(rnn).__name__}; for others, "
-                "carry the state yourself and detach it with detach_state"
-            )
-        self.rnn = rnn
+        super().__init__(rnn)
         self._state: State | None = None
 
     @property
@@ -195,27 +188,6 @@ class StatefulRNN(nn.Module):
         if reset is None or isinstance(reset, bool):
             return state
         return _restarted(state, reset, streams)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            # While it is being built or unpickled there is no layer yet to ask.
-            if name == "rnn":
-                raise
-            return getattr(self.rnn, name)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The state dict of the wrapped layer; see :meth:`torch.nn.Module.state_dict`."""
-        return self.rnn.state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        # Modules hand their children what begins with the child's name.
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            state_dict[prefix + _WRAPPED + key[len(prefix) :]] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _streams(input: Tensor | PackedSequence, batch_first: bool) -> int | None:  # noqa: A002

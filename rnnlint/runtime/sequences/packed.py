@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnlint.runtime.lengths import Lengths, PaddingSide
 from rnnlint.runtime.sequences.running import Method, State, run_recurrent
+from rnnlint.runtime.wrapping import RecurrentWrapper
 
-_WRAPPED = "rnn."
 
-
-class PackedRNN(nn.Module):
+class PackedRNN(RecurrentWrapper):
     """Wraps an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and runs it without the padding.
 
     ``self.lstm = PackedRNN(nn.LSTM(...))`` takes ``self.lstm(padded, lengths=lengths)`` and
@@ -37,10 +34,7 @@ class PackedRNN(nn.Module):
         method: Method = "auto",
         padding_side: PaddingSide | None = None,
     ) -> None:
-        super().__init__()
-        if not isinstance(rnn, nn.RNNBase):
-            raise TypeError(f"rnn is an nn.LSTM, nn.GRU or nn.RNN, not {type(rnn).__name__}")
-        self.rnn = rnn
+        super().__init__(rnn)
         self.method = method
         self.padding_side = padding_side
 
@@ -82,26 +76,5 @@ class PackedRNN(nn.Module):
         assert state is not None  # final_state is True
         return output, state
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            # While it is being built or unpickled there is no layer yet to ask.
-            if name == "rnn":
-                raise
-            return getattr(self.rnn, name)
-
     def extra_repr(self) -> str:
         return f"method={self.method!r}"
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The state dict of the wrapped layer; see :meth:`torch.nn.Module.state_dict`."""
-        return self.rnn.state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        # Modules hand their children what begins with the child's name.
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            state_dict[prefix + _WRAPPED + key[len(prefix) :]] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
