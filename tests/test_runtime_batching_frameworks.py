@@ -256,5 +256,7 @@ def test_accelerate_skips_batches_of_the_epoch_that_is_resumed() -> None:
     list(loader)
     second = [numbers.tolist() for (_, numbers), _ in loader]
     loader.set_epoch(1)
-    rest = [numbers.tolist() for (_, numbers), _ in skip_first_batches(loader, 5)]
+    skipping = skip_first_batches(loader, 5)
+    skipping.set_epoch(1)  # Accelerate 1.8 to 1.14 forget it
+    rest = [numbers.tolist() for (_, numbers), _ in skipping]
     assert rest == second[5:]

