@@ -21,6 +21,7 @@ except ImportError as error:
         "rnnlint.runtime needs PyTorch, which the linter does not: pip install 'rnnlint[runtime]'"
     ) from error
 
+from rnnlint.runtime.batching import LengthBucketBatchSampler, pad_collate
 from rnnlint.runtime.clipping import AdaptiveClipper, NonFiniteGradientError, clip_gradients
 from rnnlint.runtime.initialization import (
     RecurrentInitializationWarning,
@@ -54,6 +55,7 @@ from rnnlint.runtime.state import StatefulRNN, detach_state
 
 __all__ = [
     "AdaptiveClipper",
+    "LengthBucketBatchSampler",
     "NonFiniteGradientError",
     "PackedRNN",
     "RecurrentInitializationWarning",
@@ -70,6 +72,7 @@ __all__ = [
     "masked_max",
     "masked_mean",
     "masked_mse_loss",
+    "pad_collate",
     "plateau",
     "reverse_padded",
     "run_recurrent",
