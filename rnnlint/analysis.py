@@ -19,7 +19,7 @@ from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
 from rnnlint.engine import Findings, Progress
 from rnnlint.lowering import ir
 from rnnlint.project.cache import Blobs, Cache
-from rnnlint.project.config import Settings
+from rnnlint.project.config import FixStyle, Settings
 from rnnlint.project.discovery import ProjectFile
 from rnnlint.project.imports import ImportGraph
 from rnnlint.project.patterns import per_file_ignores
@@ -81,7 +81,7 @@ def analyse_project(
     if lowered:
         if progress is not None:
             progress("Analysing", 0, 0)
-        judged, notices = _judge(lowered, graph, indexes, scope)
+        judged, notices = _judge(lowered, graph, indexes, scope, settings.fix_style)
     found = _distinct([*broken, *judged])
     kept = _selected(found, sources, indexes, scope, ignore_suppressions)
     notices += _passed_over(broken, kept, lowered)
@@ -311,7 +311,11 @@ class _Indexes:
 
 
 def _judge(
-    lowered: Mapping[str, ir.FileIR], graph: ImportGraph, indexes: _Indexes, scope: _Scope
+    lowered: Mapping[str, ir.FileIR],
+    graph: ImportGraph,
+    indexes: _Indexes,
+    scope: _Scope,
+    fix_style: FixStyle,
 ) -> tuple[list[Diagnostic], list[Notice]]:
     """What the rules find, and what could not be looked at."""
     from rnnlint.semantics.program import analyse
@@ -321,6 +325,7 @@ def _judge(
         graph.resolve,
         lambda place: indexes.span(place.path, place.start, place.end),
         lambda path: indexes.sources[path].text,
+        fix_style,
     )
     failures = [_Failure("the analysis", "rnnlint", error) for error in program.failures]
     found: list[Diagnostic] = []

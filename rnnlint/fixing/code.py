@@ -10,6 +10,7 @@ from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.operations import AnyOperation
 from rnnlint.fixing.placement import place
 from rnnlint.lowering import ir
+from rnnlint.project.config import FixStyle
 
 
 class Stretch(Protocol):
@@ -29,11 +30,18 @@ class Code:
     Args:
         files: the representation of each file by its path.
         text_of: the text of a file that was represented.
+        fix_style: what the user wants repairs to be written in.
     """
 
-    def __init__(self, files: Mapping[str, ir.FileIR], text_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, ir.FileIR],
+        text_of: Callable[[str], str],
+        fix_style: FixStyle = "auto",
+    ) -> None:
         self._files = files
         self._text_of = text_of
+        self.fix_style = fix_style
         self._layouts: dict[str, Layout] = {}
 
     def text(self, where: Stretch) -> str:

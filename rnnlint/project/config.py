@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -48,6 +48,10 @@ DEFAULT_EXCLUDE = (
 )
 
 
+FixStyle: TypeAlias = Literal["auto", "torch", "runtime"]
+"""What repairs are written in: plain PyTorch, the companion, or whichever is shorter."""
+
+
 class ConfigError(Exception):
     """The settings cannot be used; the message names the file, the key and the remedy."""
 
@@ -70,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     cache_dir: str = ".rnnlint_cache"
     max_file_size: int = 1_000_000
     """Bytes of program text; larger files are skipped with a notice."""
-    fix_style: Literal["auto", "torch", "runtime"] = "auto"
+    fix_style: FixStyle = "auto"
     directory: str = "."
     """The absolute folder that globs are relative to: that of the settings file."""
     source: str | None = None

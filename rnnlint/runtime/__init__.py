@@ -9,7 +9,6 @@ Everything here is plain PyTorch (2.4 or newer), and each module is usable alone
 - `losses`: losses that count real steps only
 - `batching`: padding, and batches of sequences of like length
 - `state`: state that goes on from batch to batch
-- `probes`: checks of a model with one batch, for what no reading of code can find
 
 Install it with `pip install rnnlint[runtime]`.
 """

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from rnnlint.diagnostic import Span, TrailStep
 from rnnlint.fixing.code import Code
 from rnnlint.lowering import ir
+from rnnlint.project.config import FixStyle
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.entries import run_project
 from rnnlint.semantics.interpreter import Interpreter, Resolver
@@ -342,6 +343,7 @@ def analyse(
     resolve: Resolver,
     locate: Locate,
     text_of: Callable[[str], str],
+    fix_style: FixStyle = "auto",
 ) -> Program:
     """Run a project abstractly.
 
@@ -350,7 +352,8 @@ def analyse(
         resolve: the import graph.
         locate: turns places into spans.
         text_of: the text of a file, for repairs.
+        fix_style: what repairs are written in.
     """
     run = Interpreter(files, resolve)
     run_project(run)
-    return Program(run, locate, Code(files, text_of))
+    return Program(run, locate, Code(files, text_of, fix_style))
