@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint import registry, selection, suppression
+from rnnlint import registry, suppression
 from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
 from rnnlint.engine import Findings, Progress
 from rnnlint.lowering import ir
@@ -22,7 +22,6 @@ from rnnlint.project.cache import Blobs, Cache
 from rnnlint.project.config import FixStyle, Settings
 from rnnlint.project.discovery import ProjectFile
 from rnnlint.project.imports import ImportGraph
-from rnnlint.project.patterns import per_file_ignores
 from rnnlint.project.sift import FileRecord, sift
 from rnnlint.project.source import (
     LineIndex,
@@ -30,6 +29,7 @@ from rnnlint.project.source import (
     read_bytes,
     source_from_bytes,
 )
+from rnnlint.scope import UNPARSABLE, Scope, offered
 
 if TYPE_CHECKING:
     from rnnlint.api import Rule
@@ -42,7 +42,6 @@ EXHAUSTED = (
 )
 MAX_BROKEN_CELLS = 3
 """Cells of one notebook that are reported one by one."""
-UNPARSABLE = ("RNN001", "unparsable-file")
 
 
 def analyse_project(
@@ -75,7 +74,7 @@ def analyse_project(
     indexes = _Indexes(sources)
     broken = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
     infos = registry.available(settings.plugins)
-    scope = _Scope(root, settings, nested, infos)
+    scope = Scope(root, settings, nested, infos)
     judged: list[Diagnostic] = []
     notices: list[Notice] = []
     if lowered:
@@ -85,13 +84,18 @@ def analyse_project(
     found = _distinct([*broken, *judged])
     kept = _selected(found, sources, indexes, scope, ignore_suppressions)
     notices += _passed_over(broken, kept, lowered)
-    ranked = sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
+    texts = {path: each.text for path, each in sources.items() if each.cells is None}
+    ranked = [
+        offered(diagnostic, scope, texts, indexes.location)
+        for diagnostic in sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
+    ]
     return Findings(
         diagnostics=tuple(ranked),
         notices=(*reader.notices.values(), *notices),
         excerpts=_excerpts(ranked, indexes),
         lowered=tuple(sorted(lowered)),
         unparsed=tuple(sorted(sources.keys() - lowered.keys())),
+        digests={path: sources[path].digest for path in sorted(_edited_or_reported(ranked))},
         complete=reader.complete and not any(notice.fatal for notice in notices),
     )
 
@@ -309,12 +313,15 @@ class _Indexes:
     def span(self, path: str, start: int, end: int) -> Span:
         return self.of(path).span(start, end)
 
+    def location(self, path: str, offset: int) -> Location:
+        return self.of(path).locate(offset)[1]
+
 
 def _judge(
     lowered: Mapping[str, ir.FileIR],
     graph: ImportGraph,
     indexes: _Indexes,
-    scope: _Scope,
+    scope: Scope,
     fix_style: FixStyle,
 ) -> tuple[list[Diagnostic], list[Notice]]:
     """What the rules find, and what could not be looked at."""
@@ -383,68 +390,26 @@ def _faults(failures: Sequence[_Failure]) -> list[Notice]:
     ]
 
 
-class _Scope:
-    """Which rules hold for which file."""
-
-    def __init__(
-        self,
-        root: Path,
-        settings: Settings,
-        nested: Mapping[str, Settings],
-        infos: Sequence[registry.RuleInfo],
-    ) -> None:
-        self.infos = infos
-        self._root = root
-        self._by_folder = {"": settings, **nested}
-        self._selected = {
-            folder: _codes_selected(infos, own) for folder, own in self._by_folder.items()
-        }
-        self._ignored = {
-            folder: per_file_ignores(
-                selection.expanded(own.per_file_ignores, infos), Path(own.directory), root
-            )
-            for folder, own in self._by_folder.items()
-        }
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        """The codes that are selected anywhere."""
-        return frozenset().union(*self._selected.values())
-
-    def codes(self, path: str) -> frozenset[str]:
-        """The codes that are selected for a file."""
-        folder = max((f for f in self._by_folder if path.startswith(f)), key=len)
-        return self._selected[folder] - self._ignored[folder](path)
-
-
-def _codes_selected(infos: Sequence[registry.RuleInfo], settings: Settings) -> frozenset[str]:
-    """The codes that the settings select.
-
-    That a file cannot be parsed is said whatever they select, unless they ignore it: a file
-    that was not analysed must not look like one without problems.
-    """
-    also, ignored = settings.extend_select, settings.ignore
-    selected = selection.select(infos, chosen=settings.select, also=also, ignored=ignored)
-    always = selection.select(infos, ignored=ignored)
-    return selected | (always & {UNPARSABLE[0]})
-
-
 def _distinct(found: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """One diagnostic for each code and place: the most severe."""
+    """One diagnostic for each code and place: the most severe, if possible with a repair."""
     best: dict[tuple[str, Span], Diagnostic] = {}
     for diagnostic in found:
         key = (diagnostic.code, diagnostic.span)
         known = best.get(key)
-        if known is None or diagnostic.level.rank < known.level.rank:
+        if known is None or _precedence(diagnostic) < _precedence(known):
             best[key] = diagnostic
     return list(best.values())
+
+
+def _precedence(diagnostic: Diagnostic) -> tuple[int, bool]:
+    return diagnostic.level.rank, diagnostic.fix is None
 
 
 def _selected(
     found: Sequence[Diagnostic],
     sources: Mapping[str, Source],
     indexes: _Indexes,
-    scope: _Scope,
+    scope: Scope,
     ignore_suppressions: bool,
 ) -> list[Diagnostic]:
     """What is selected for its file and not silenced there, and comments that silence nothing."""
@@ -471,13 +436,22 @@ def _selected(
     return kept
 
 
+def _edited_or_reported(diagnostics: Sequence[Diagnostic]) -> set[str]:
+    """The files that a repair, or a comment that silences, may change."""
+    reported = {diagnostic.span.path for diagnostic in diagnostics}
+    fixes = (diagnostic.fix for diagnostic in diagnostics if diagnostic.fix is not None)
+    return reported | {edit.path for fix in fixes for edit in fix.edits}
+
+
 def _excerpts(diagnostics: Sequence[Diagnostic], indexes: _Indexes) -> dict[str, dict[int, str]]:
-    """The source lines that a report shows."""
+    """The source lines that a report shows, with their neighbours."""
     from rnnlint.reporting.report import excerpt_key
 
     excerpts: dict[str, dict[int, str]] = {}
     for diagnostic in diagnostics:
-        for span in (diagnostic.span, *(step.span for step in diagnostic.trail)):
+        edits = diagnostic.fix.edits if diagnostic.fix is not None else ()
+        edited = [indexes.span(edit.path, edit.start, edit.end) for edit in edits]
+        for span in (diagnostic.span, *(step.span for step in diagnostic.trail), *edited):
             index = indexes.of(span.path)
             rows = excerpts.setdefault(excerpt_key(span), {})
             last = min(span.end_location.row + 1, index.row_count(span.cell))

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
+from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
     Backward,
@@ -32,6 +33,7 @@ from rnnlint.semantics.values import Place, Step
 __all__ = [
     "Applicability",
     "Backward",
+    "CannotPlaceError",
     "Clip",
     "Diagnostic",
     "Event",

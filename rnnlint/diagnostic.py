@@ -64,13 +64,16 @@ class Applicability(enum.Enum):
     UNSAFE = "unsafe"
 
 
-class Edit(msgspec.Struct, frozen=True, order=True):
+class Edit(msgspec.Struct, frozen=True):
     """Replace the code points `start` to `end` of the source at `path`."""
 
     path: str
     start: int
     end: int
     replacement: str
+    location: Location | None = None
+    """The row and column of `start`, once the analysis has looked them up."""
+    end_location: Location | None = None
 
 
 class Fix(msgspec.Struct, frozen=True):
@@ -126,3 +129,10 @@ class Notice(msgspec.Struct, frozen=True):
     """Whether what the user asked for was left undone, so that the exit code is 2."""
     skips: bool = True
     """Whether a file or folder was left out."""
+
+
+class Withheld(msgspec.Struct, frozen=True):
+    """A repair that was not carried out, and why: it did not stand the test."""
+
+    diagnostic: Diagnostic
+    reason: str

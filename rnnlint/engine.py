@@ -8,7 +8,6 @@ a rule.
 from __future__ import annotations
 
 import contextlib
-import glob
 import importlib.util
 import os
 import time
@@ -18,54 +17,40 @@ from pathlib import Path
 import msgspec
 
 from rnnlint import __version__
-from rnnlint.diagnostic import Diagnostic, Notice, Span
-from rnnlint.project.cache import Cache, digest_of
-from rnnlint.project.config import ConfigError, Settings, load_settings, settings_digest
-from rnnlint.project.discovery import (
-    Asked,
-    Discovery,
-    ProjectFile,
-    discover,
-    group_by_root,
-    is_text,
-    project_root,
-    select_reported,
-    shown,
-    why_left_out,
+from rnnlint.diagnostic import Diagnostic, Fix, Notice, Span, Withheld
+from rnnlint.opening import (
+    Opened,
+    Project,
+    Request,
+    UsageError,
+    nearest_settings,
+    open_request,
 )
+from rnnlint.project.cache import Cache, digest_of
+from rnnlint.project.config import Settings, settings_digest
+from rnnlint.project.discovery import shown
+
+__all__ = [
+    "Findings",
+    "Opened",
+    "Outcome",
+    "Progress",
+    "Request",
+    "Summary",
+    "UsageError",
+    "check",
+    "examine",
+    "from_repository",
+    "open_request",
+    "show_files",
+    "show_settings",
+]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many files are done, and of how many."""
 
-STDIN_NAME = "stdin.py"
 KEPT_FINDINGS = 8
 """Settings, nested ones not counted, under which the findings of a project are kept."""
-
-
-class UsageError(ConfigError):
-    """The request cannot be carried out; the message says why and what to do."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asks for."""
-
-    paths: tuple[str, ...] = ()
-    """As typed; none means the working directory."""
-    cwd: str
-    stdin: bytes | None = None
-    """The text of one file that replaces what is on disk."""
-    stdin_filename: str | None = None
-    config: str | None = None
-    """A settings file to use instead of the nearest."""
-    inline_config: tuple[str, ...] = ()
-    """TOML that overrides the settings file."""
-    relative_globs: tuple[str, ...] = ()
-    """The settings in `inline_config` whose globs are relative to the working directory."""
-    isolated: bool = False
-    no_cache: bool = False
-    cache_dir: str | None = None
-    ignore_noqa: bool = False
-    """Report also what comments in the code silence."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -91,6 +76,15 @@ class Outcome(msgspec.Struct, frozen=True):
     """Source lines by file (see `reporting.report.excerpt_key`) and row."""
     summary: Summary
     settings: Settings
+    fixed: tuple[Diagnostic, ...] = ()
+    """What was repaired, as it was before."""
+    withheld: tuple[Withheld, ...] = ()
+    """Repairs that were not carried out, because they did not stand the test."""
+
+    @property
+    def unsafe_fixes(self) -> bool:
+        """Whether repairs that want a look are offered like those that need none."""
+        return self.settings.unsafe_fixes
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -106,6 +100,8 @@ class Findings(msgspec.Struct, frozen=True):
     """Files of which nothing was analysed, because they cannot be parsed."""
     complete: bool = True
     """Whether every file could be read; what stood in the way may be gone the next time."""
+    digests: dict[str, str] = {}
+    """Names the contents of the files that a repair may edit."""
 
 
 def check(request: Request, progress: Progress | None = None) -> Outcome:
@@ -115,113 +111,56 @@ def check(request: Request, progress: Progress | None = None) -> Outcome:
         ConfigError: the settings cannot be used.
         UsageError: the request contradicts itself.
     """
+    return examine(open_request(request), progress)
+
+
+def examine(opened: Opened, progress: Progress | None = None) -> Outcome:
+    """Analyse the projects that were opened, and report on what was asked about."""
     begun = time.perf_counter()
-    cwd = Path(request.cwd)
-    groups, notices = _groups(request, cwd)
     outcomes = [
-        _check_project(request, root, paths, cwd, progress) for root, paths in groups.items()
+        outcome_of(project, *findings_of(project, cache_of(project), progress))
+        for project in opened.projects
     ]
-    if not outcomes:
-        settings = _settings(request, cwd)
-        return Outcome((), tuple(notices), {}, Summary(skipped=_skipped(notices)), settings)
-    return _merged(outcomes, notices, time.perf_counter() - begun)
+    return merged(opened, outcomes, time.perf_counter() - begun)
 
 
 def show_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
     """The settings that hold for the first path of a request, and what is not there."""
-    cwd = Path(request.cwd)
-    groups, notices = _groups(request, cwd)
-    paths = next(iter(groups.values()), [request.cwd])
-    return _settings(request, Path(paths[0])), tuple(notices)
+    return nearest_settings(request)
 
 
 def show_files(request: Request) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
     """The files that a request would report on, and what stands in the way of others."""
-    cwd = Path(request.cwd)
-    groups, notices = _groups(request, cwd)
+    opened = open_request(request)
     found: list[str] = []
-    for root, paths in groups.items():
-        settings = _settings(request, root)
-        discovery = _discover(request, root, settings)
-        overlay = _overlay(request, root, paths)
-        asked = _asked(root, paths, overlay, discovery, settings)
+    notices = list(opened.notices)
+    for project in opened.projects:
+        root, cwd, asked = project.root, project.cwd, project.asked
         found += [_shown(path, root, cwd) for path in sorted(asked.reported)]
         notices += [_renamed(notice, root, cwd) for notice in asked.notices]
     return tuple(found), tuple(notices)
 
 
-def _groups(request: Request, cwd: Path) -> tuple[dict[Path, list[str]], list[Notice]]:
-    if request.stdin is None:
-        return group_by_root(request.paths, cwd)
-    if any(path != "-" for path in request.paths):
-        raise UsageError("'-' reads one file from standard input; name no other path beside it")
-    name = os.path.normpath(cwd / (request.stdin_filename or STDIN_NAME))
-    return {project_root(Path(name), cwd): [name]}, []
-
-
-def _settings(request: Request, start: Path) -> Settings:
-    settings = load_settings(
-        start,
-        explicit=None if request.config is None else Path(request.cwd, request.config),
-        inline=request.inline_config,
-        isolated=request.isolated,
-    )
-    for name in request.relative_globs if request.cwd != settings.directory else ():
-        globs = getattr(settings, name)
-        new = {each: _rebased(each, request.cwd, settings.directory) for each in globs}
-        is_table = isinstance(globs, dict)
-        value = {new[each]: globs[each] for each in globs} if is_table else tuple(new.values())
-        settings = msgspec.structs.replace(settings, **{name: value})
-    if request.cache_dir is not None:
-        folder = os.path.expanduser(request.cache_dir)
-        settings = msgspec.structs.replace(settings, cache_dir=folder)
-    return settings
-
-
-def _rebased(pattern: str, here: str, directory: str) -> str:
-    """A glob relative to the working directory as one relative to the folder of the settings."""
-    sign = "!" if pattern.startswith("!") else ""
-    inside = pattern.removeprefix("!").removeprefix("/")
-    way = Path(os.path.relpath(directory, here)).as_posix()
-    if inside.startswith(f"{way}/"):
-        return sign + inside.removeprefix(way)
-    below_here = not way.startswith("..") and glob.has_magic(inside.partition("/")[0])
-    if below_here or "/" not in pattern.rstrip("/"):  # it may match at any depth
-        return pattern
-    # A way that goes up, as no path does, makes a glob for elsewhere match nothing.
-    return f"{sign}/{glob.escape(Path(os.path.relpath(here, directory)).as_posix())}/{inside}"
-
-
-def _discover(request: Request, root: Path, settings: Settings) -> Discovery:
-    """Scan a project, with the settings of folders that have their own."""
-    if request.config is not None or request.isolated:
-        return discover(root, settings)
-    return discover(root, settings, lambda folder: _settings(request, root / folder))
-
-
-def _check_project(
-    request: Request, root: Path, paths: Sequence[str], cwd: Path, progress: Progress | None
+def outcome_of(
+    project: Project,
+    findings: Findings,
+    cached: bool = False,
+    *,
+    fixed: tuple[Diagnostic, ...] = (),
+    withheld: tuple[Withheld, ...] = (),
 ) -> Outcome:
-    settings = _for_the_run(_settings(request, root), _settings(request, Path(paths[0])))
-    discovery = _discover(request, root, settings)
-    overlay = _overlay(request, root, paths)
-    asked = _asked(root, paths, overlay, discovery, settings)
-    files = {file.path: file for file in (*discovery.files, *asked.extra)}
-    files.update({path: ProjectFile(path, 0, len(data)) for path, data in overlay.items()})
-    cache = _cache(request, root, settings)
-    findings, cached = _findings(
-        request, root, settings, discovery, files, overlay, cache, progress
+    """What the findings of a whole project say of what was asked about."""
+    asked = project.asked
+    asked_about = _asked_about(
+        asked.reported, () if project.contents else project.given, project.root
     )
-    asked_about = _asked_about(asked.reported, [] if overlay else paths, root)
     notices = _once(
         [
-            *_concerning(discovery.notices, asked_about),
+            *_concerning(project.discovery.notices, asked_about),
             *asked.notices,
             *_concerning(findings.notices, asked_about),
         ]
     )
-    if cache.notice is not None:
-        notices.append(cache.notice)
     diagnostics = [d for d in findings.diagnostics if d.span.path in asked.reported]
     left_out = {notice.path for notice in notices if notice.skips}
     summary = Summary(
@@ -230,52 +169,16 @@ def _check_project(
         skipped=_skipped(notices),
         cached=cached,
     )
-    return _relative(
-        Outcome(tuple(diagnostics), tuple(notices), findings.excerpts, summary, settings), root, cwd
+    outcome = Outcome(
+        diagnostics=tuple(diagnostics),
+        notices=tuple(notices),
+        excerpts=findings.excerpts,
+        summary=summary,
+        settings=project.settings,
+        fixed=fixed,
+        withheld=withheld,
     )
-
-
-def _for_the_run(settings: Settings, nearest: Settings) -> Settings:
-    """The settings at the root, with those for the whole run from what is nearest to the paths."""
-    return msgspec.structs.replace(
-        settings,
-        plugins=nearest.plugins,
-        fail_on=nearest.fail_on,
-        output_format=nearest.output_format,
-        cache_dir=nearest.cache_dir,
-    )
-
-
-def _asked(
-    root: Path,
-    paths: Sequence[str],
-    overlay: Mapping[str, bytes],
-    discovery: Discovery,
-    settings: Settings,
-) -> Asked:
-    """What to report on: a file from the standard input need not be on disk."""
-    if not overlay:
-        return select_reported(paths, root, discovery, settings)
-    (path,) = overlay
-    known = any(file.path == path for file in discovery.files)
-    reason: str | None = None
-    if settings.force_exclude and not known:
-        reason = why_left_out(path, False, root, discovery, settings)
-    if reason is not None:
-        return Asked(frozenset(), (), (Notice(path, reason),))
-    return Asked(frozenset(overlay), (), ())
-
-
-def _overlay(request: Request, root: Path, paths: Sequence[str]) -> dict[str, bytes]:
-    """Contents that replace what is on disk, by path."""
-    if request.stdin is None:
-        return {}
-    path = Path(os.path.relpath(paths[0], root)).as_posix()
-    if not is_text(path):
-        raise UsageError(f"the name '{shown(path)}' for standard input is no text; use another")
-    if os.path.isdir(paths[0]):
-        raise UsageError(f"'{path}', for standard input, is a folder; name a file")
-    return {path: request.stdin}
+    return relative(outcome, project.root, project.cwd)
 
 
 def _asked_about(
@@ -314,9 +217,12 @@ def _skipped(notices: Iterable[Notice]) -> int:
     return len({notice.path for notice in notices if notice.skips})
 
 
-def _cache(request: Request, root: Path, settings: Settings) -> Cache:
-    folder = None if request.no_cache else root / settings.cache_dir
-    return Cache(folder, f"{__version__}-{_state_of_code(settings.plugins)[:12]}", root)
+def cache_of(project: Project) -> Cache:
+    """Where earlier runs left what they found out about a project."""
+    settings = project.settings
+    folder = None if project.request.no_cache else project.root / settings.cache_dir
+    version = f"{__version__}-{_state_of_code(settings.plugins)[:12]}"
+    return Cache(folder, version, project.root)
 
 
 def _version_of_parser() -> bytes:
@@ -348,44 +254,50 @@ def _state_of_code(plugins: Sequence[str]) -> str:
     return digest_of(sorted(stamps))
 
 
-def _findings(
-    request: Request,
-    root: Path,
-    settings: Settings,
-    discovery: Discovery,
-    files: Mapping[str, ProjectFile],
-    overlay: Mapping[str, bytes],
-    cache: Cache,
-    progress: Progress | None,
+def findings_of(
+    project: Project, cache: Cache, progress: Progress | None = None
 ) -> tuple[Findings, bool]:
-    """The findings of a project, from the cache when nothing changed."""
-    stamp = _stamp(request, settings, discovery, files, overlay)
-    pack = f"findings-{_digest(settings)[:16]}"
+    """The findings of a project, and whether the cache had them because nothing changed."""
+    stamp = _stamp(project)
+    pack = f"findings-{_digest(project.settings)[:16]}"
     stored = cache.load(pack)
-    if stored is not None and not overlay:
+    if stored is not None and not project.contents:
         try:
             findings = msgspec.msgpack.decode(stored, type=Findings)
         except msgspec.MsgspecError:
             findings = Findings()
         if findings.stamp == stamp:
             return findings, True
-    from rnnlint import analysis
-
-    findings = analysis.analyse_project(
-        root=root,
-        settings=settings,
-        nested=discovery.nested,
-        files=files,
-        overlay=overlay,
-        cache=cache,
-        ignore_suppressions=request.ignore_noqa,
-        progress=progress,
-    )
+    findings = analysed(project, project.contents, cache, progress)
     findings = msgspec.structs.replace(findings, stamp=stamp)
-    if not overlay and findings.complete:
+    if not project.contents and findings.complete:
         cache.store(pack, msgspec.msgpack.encode(findings))
         _forget_old_findings(cache)
+    if cache.notice is not None:
+        notices = (*findings.notices, cache.notice)
+        findings = msgspec.structs.replace(findings, notices=notices)
     return findings, False
+
+
+def analysed(
+    project: Project,
+    contents: Mapping[str, bytes],
+    cache: Cache,
+    progress: Progress | None = None,
+) -> Findings:
+    """The findings of a project, worked out, with some contents in the place of what is on disk."""
+    from rnnlint import analysis
+
+    return analysis.analyse_project(
+        root=project.root,
+        settings=project.settings,
+        nested=project.discovery.nested,
+        files=project.files(contents),
+        overlay=contents,
+        cache=cache,
+        ignore_suppressions=project.request.ignore_noqa,
+        progress=progress,
+    )
 
 
 def _forget_old_findings(cache: Cache) -> None:
@@ -399,29 +311,32 @@ def _forget_old_findings(cache: Cache) -> None:
 
 
 def _digest(settings: Settings) -> str:
-    """Names what the settings say of the analysis, whatever they say of the report."""
+    """Names what the settings say of the analysis, whatever they say of report and repair."""
     plain = Settings()
     return settings_digest(
-        msgspec.structs.replace(settings, output_format=plain.output_format, fail_on=plain.fail_on)
+        msgspec.structs.replace(
+            settings,
+            output_format=plain.output_format,
+            fail_on=plain.fail_on,
+            fix=plain.fix,
+            fix_only=plain.fix_only,
+            show_fixes=plain.show_fixes,
+            unsafe_fixes=plain.unsafe_fixes,
+        )
     )
 
 
-def _stamp(
-    request: Request,
-    settings: Settings,
-    discovery: Discovery,
-    files: Mapping[str, ProjectFile],
-    overlay: Mapping[str, bytes],
-) -> str:
+def _stamp(project: Project) -> str:
     encode = msgspec.msgpack.encode
+    discovery = project.discovery
     return digest_of(
         [
-            encode(sorted(files.values())),
+            encode(sorted(project.files(project.contents).values())),
             encode(discovery.settings_files),
             # These may inherit from files outside the project.
             *(_digest(nested).encode() for nested in discovery.nested.values()),
-            bytes([request.ignore_noqa]),
-            *overlay.values(),
+            bytes([project.request.ignore_noqa]),
+            *project.contents.values(),
         ]
     )
 
@@ -436,11 +351,16 @@ def _shown(path: str, root: Path, cwd: Path) -> str:
     return shown(Path(os.path.relpath(root / path, cwd)).as_posix())
 
 
+def seen_from(path: str, project: Project) -> str:
+    """A file's path as seen from the working directory."""
+    return _shown(path, project.root, project.cwd)
+
+
 def from_repository(outcome: Outcome, cwd: Path) -> Outcome:
     """The outcome with paths as seen from the repository around the working directory."""
     for folder in (cwd, *cwd.parents):
         if (folder / ".git").exists():
-            return _relative(outcome, cwd, folder)
+            return relative(outcome, cwd, folder)
     return outcome
 
 
@@ -448,33 +368,43 @@ def _renamed(notice: Notice, root: Path, cwd: Path) -> Notice:
     return msgspec.structs.replace(notice, path=_shown(notice.path, root, cwd))
 
 
-def _relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
+def relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
     """The outcome with paths as seen from the working directory."""
     if root == cwd:
         return outcome
+    replace = msgspec.structs.replace
 
     def span(each: Span) -> Span:
-        return msgspec.structs.replace(each, path=_shown(each.path, root, cwd))
+        return replace(each, path=_shown(each.path, root, cwd))
 
-    diagnostics = tuple(
-        msgspec.structs.replace(
-            d,
-            span=span(d.span),
-            trail=tuple(msgspec.structs.replace(s, span=span(s.span)) for s in d.trail),
+    def fix(each: Fix) -> Fix:
+        edits = tuple(replace(edit, path=_shown(edit.path, root, cwd)) for edit in each.edits)
+        return replace(each, edits=edits)
+
+    def diagnostic(each: Diagnostic) -> Diagnostic:
+        return replace(
+            each,
+            span=span(each.span),
+            trail=tuple(replace(step, span=span(step.span)) for step in each.trail),
+            fix=None if each.fix is None else fix(each.fix),
         )
-        for d in outcome.diagnostics
-    )
-    notices = tuple(_renamed(notice, root, cwd) for notice in outcome.notices)
-    excerpts = {_shown(key, root, cwd): rows for key, rows in outcome.excerpts.items()}
-    return msgspec.structs.replace(
-        outcome, diagnostics=diagnostics, notices=notices, excerpts=excerpts
+
+    return replace(
+        outcome,
+        diagnostics=tuple(map(diagnostic, outcome.diagnostics)),
+        notices=tuple(_renamed(notice, root, cwd) for notice in outcome.notices),
+        excerpts={_shown(key, root, cwd): rows for key, rows in outcome.excerpts.items()},
+        fixed=tuple(map(diagnostic, outcome.fixed)),
+        withheld=tuple(
+            replace(each, diagnostic=diagnostic(each.diagnostic)) for each in outcome.withheld
+        ),
     )
 
 
-def _merged(outcomes: Sequence[Outcome], notices: Sequence[Notice], seconds: float) -> Outcome:
+def merged(opened: Opened, outcomes: Sequence[Outcome], seconds: float) -> Outcome:
     """The outcomes of several projects as one, ranked."""
     diagnostics = [d for outcome in outcomes for d in outcome.diagnostics]
-    every = _once([*notices, *(n for outcome in outcomes for n in outcome.notices)])
+    every = _once([*opened.notices, *(n for outcome in outcomes for n in outcome.notices)])
     excerpts: dict[str, dict[int, str]] = {}
     for outcome in outcomes:
         excerpts.update(outcome.excerpts)
@@ -482,8 +412,15 @@ def _merged(outcomes: Sequence[Outcome], notices: Sequence[Notice], seconds: flo
         analysed=sum(outcome.summary.analysed for outcome in outcomes),
         lowered=sum(outcome.summary.lowered for outcome in outcomes),
         skipped=_skipped(every),
-        cached=all(outcome.summary.cached for outcome in outcomes),
+        cached=bool(outcomes) and all(outcome.summary.cached for outcome in outcomes),
         seconds=seconds,
     )
-    ranked = sorted(diagnostics, key=lambda d: (d.level.rank, d.sort_key))
-    return Outcome(tuple(ranked), tuple(every), excerpts, summary, outcomes[0].settings)
+    return Outcome(
+        diagnostics=tuple(sorted(diagnostics, key=lambda d: (d.level.rank, d.sort_key))),
+        notices=tuple(every),
+        excerpts=excerpts,
+        summary=summary,
+        settings=opened.settings,
+        fixed=tuple(d for outcome in outcomes for d in outcome.fixed),
+        withheld=tuple(each for outcome in outcomes for each in outcome.withheld),
+    )

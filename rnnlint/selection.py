@@ -25,15 +25,19 @@ def select(
     chosen: Iterable[str] = (EVERYTHING,),
     also: Iterable[str] = (),
     ignored: Iterable[str] = (),
+    names: tuple[str, str] = ("select", "ignore"),
 ) -> frozenset[str]:
-    """Return the codes that `chosen` and `also` select and `ignored` does not take away."""
+    """Return the codes that `chosen` and `also` select and `ignored` does not take away.
+
+    `names` are what messages call the setting that selects and the one that ignores.
+    """
     verdicts: dict[str, tuple[int, bool]] = {}
     for selector in (*chosen, *also):
-        for code in codes_of(selector, infos, "select"):
+        for code in codes_of(selector, infos, names[0]):
             verdicts[code] = max(verdicts.get(code, (-1, False)), (_specificity(selector), True))
     for selector in ignored:
         specificity = _specificity(selector)
-        for code in codes_of(selector, infos, "ignore"):
+        for code in codes_of(selector, infos, names[1]):
             if code in verdicts and specificity >= verdicts[code][0]:
                 verdicts[code] = (specificity, False)
     return frozenset(code for code, (_, selected) in verdicts.items() if selected)

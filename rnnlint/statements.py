@@ -38,6 +38,19 @@ class Comment(msgspec.Struct, frozen=True):
     last_row: int
 
 
+class LogicalLine(msgspec.Struct, frozen=True):
+    """A simple statement, or the head of a compound one."""
+
+    first_row: int
+    last_row: int
+    open_rows: tuple[int, ...]
+    """The rows at whose end a comment may stand."""
+
+    @property
+    def rows(self) -> range:
+        return range(self.first_row, self.last_row + 1)
+
+
 class _Place(msgspec.Struct, frozen=True):
     """A comment as it stands, before its statement is known."""
 
@@ -56,6 +69,7 @@ class _Statement(msgspec.Struct):
     first_word: str
     trailing: list[_Place] = msgspec.field(default_factory=list)
     above: list[_Place] = msgspec.field(default_factory=list)
+    open_rows: list[int] = msgspec.field(default_factory=list)
 
 
 def statement_comments(text: str) -> Iterator[Comment]:
@@ -76,6 +90,15 @@ def statement_comments(text: str) -> Iterator[Comment]:
         yield _comment(place, starts, True, place.row, place.row)
 
 
+def logical_lines(text: str) -> list[LogicalLine] | None:
+    """The logical lines of `text`; None where it has no tokens."""
+    try:
+        statements, _ = _statements(text)
+    except (tokenize.TokenError, SyntaxError, UnicodeError):
+        return None
+    return [LogicalLine(one.first_row, one.last_row, tuple(one.open_rows)) for one in statements]
+
+
 def _comment(
     place: _Place, starts: Sequence[int], above: bool, first_row: int, last_row: int
 ) -> Comment:
@@ -94,6 +117,8 @@ def _statements(text: str) -> tuple[list[_Statement], list[_Place]]:
     readline = io.StringIO(text, newline=None).readline
     for token in tokenize.generate_tokens(readline):
         kind, (row, column) = token.type, token.start
+        if current is not None and kind in (tokenize.NEWLINE, tokenize.NL):
+            current.open_rows.append(row)
         if kind == tokenize.COMMENT:
             place = _Place(token.string, row, column)
             (current.trailing if current else waiting).append(place)

@@ -113,6 +113,42 @@ def apply(
     return Suppressed(tuple(kept), unused)
 
 
+class RuleList(msgspec.Struct, frozen=True):
+    """The rules that one directive of a comment lists."""
+
+    directive: str
+    """`ignore`, `file-ignore` or `noqa`."""
+    start: int
+    """Where the directive begins in the text."""
+    end: int
+    rules_end: int
+    """Where the last rule ends, and one more can be written."""
+    is_empty: bool
+    row: int
+    above: bool
+    """Whether the comment stands alone above a statement."""
+
+
+def rule_lists(comment: Comment) -> Iterator[RuleList]:
+    """The lists of rules in a comment, which can get longer."""
+    for pattern in (_DIRECTIVE, _NOQA):
+        for match in pattern.finditer(comment.text):
+            ours = pattern is _DIRECTIVE
+            rules = match["rules"]
+            is_closed = not ours or match[0].endswith("]")
+            if rules is not None and is_closed:
+                start = comment.start
+                yield RuleList(
+                    directive=match["word"].lower() if ours else "noqa",
+                    start=start + match.start(),
+                    end=start + match.end(),
+                    rules_end=start + match.start("rules") + len(rules.rstrip(", \t")),
+                    is_empty=not rules.strip(", \t"),
+                    row=comment.row,
+                    above=comment.above,
+                )
+
+
 def _silence(
     diagnostic: Diagnostic,
     row: int,

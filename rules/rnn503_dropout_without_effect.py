@@ -67,8 +67,12 @@ for _ in range(100):
 - Dropout is a module of its own.
 
 ## Fix safety
-There is no automatic fix yet. Dropping the argument is safe: it had no effect. A dropout module in
-its place, as above, is what was meant, and changes the training.
+The fix is safe, for nothing changes but that the warning is gone. Where the call itself says that
+there is one layer, the argument is dropped. Where the number of layers is a variable, the dropout
+becomes one that holds for several layers: `dropout=p if num_layers > 1 else 0.0`. A dropout module
+behind the layer, as above, is what was meant; it changes the training, so it is left to you.
+
+There is no fix where the arguments come in a dictionary, or are computed on the spot.
 
 ## References
 - [torch.nn.LSTM](https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html), parameter `dropout`
@@ -76,13 +80,33 @@ its place, as above, is what was meant, and changes the training.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Rule, Step, modules, values
+from rnnlint.api import (
+    Applicability,
+    CannotPlaceError,
+    Diagnostic,
+    Fix,
+    Level,
+    Program,
+    Rule,
+    Step,
+    modules,
+    operations,
+    values,
+)
+
+_NUM_LAYERS = 2
+"""Its position among the arguments of a recurrent layer."""
+_DROPOUT = {"LSTM": 5, "GRU": 5, "RNN": 6}
+_READ_TWICE = re.compile(r"[A-Za-z_][\w.]*(?:\[[\w.'\"]+\])*")
+"""What may be evaluated once more without doing anything."""
 
 
 class DropoutWithoutEffect(Rule):
     level = Level.WARNING
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.possible_layers:
@@ -103,4 +127,33 @@ class DropoutWithoutEffect(Rule):
                     "layers, and this one has a single layer",
                     help="drop the argument and put nn.Dropout behind the layer, or stack layers",
                     trail=[Step(place, "it is built from here") for place in layer.stack[-1:]],
+                    fix=_fix(program, layer),
                 )
+
+
+def _fix(program: Program, layer: values.Layer) -> Fix | None:
+    """Drops the argument, or makes it depend on the number of layers."""
+    code, call = program.code, layer.place
+    if call is None or call in layer.stack:
+        return None  # a class of the project may do more with its arguments
+    try:
+        count = code.argument(call, "num_layers", _NUM_LAYERS)
+        rate = code.argument(call, "dropout", _DROPOUT.get(layer.kind))
+        if rate is None or code.spreads(call):
+            return None
+    except CannotPlaceError:
+        return None
+    change: operations.AnyOperation
+    if count is None or code.text(count) == "1":
+        message = "drop the argument"
+        change = operations.RemoveArgument(call.path, call.start, call.end, "dropout")
+        if code.argument(call, "dropout") is None:
+            message = "pass no dropout"
+            change = operations.Replace(rate.path, rate.start, rate.end, "0.0")
+    elif _READ_TWICE.fullmatch(code.text(count)) and _READ_TWICE.fullmatch(code.text(rate)):
+        message = "drop out between several layers only"
+        several = f"{code.text(rate)} if {code.text(count)} > 1 else 0.0"
+        change = operations.Replace(rate.path, rate.start, rate.end, several)
+    else:
+        return None
+    return code.repair(message, [change], Applicability.SAFE)

@@ -14,6 +14,7 @@ from rnnlint.diagnostic import (
     Notice,
     Span,
     TrailStep,
+    Withheld,
 )
 
 SOURCES = {
@@ -55,6 +56,15 @@ def span_of(key: str, words: str, until: str = "") -> Span:
     return Span(path, _location(source, start), _location(source, end), int(cell) if cell else None)
 
 
+def edit_of(path: str, words: str, replacement: str) -> Edit:
+    """Other text for `words`, or before them where they are to stay."""
+    start = SOURCES[path].index(words)
+    end = start if replacement.endswith(words) else start + len(words)
+    text = replacement.removesuffix(words) if end == start else replacement
+    source = SOURCES[path]
+    return Edit(path, start, end, text, _location(source, start), _location(source, end))
+
+
 def _location(source: str, offset: int) -> Location:
     before = source[:offset]
     return Location(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
@@ -75,7 +85,12 @@ MISMATCH = Diagnostic(
         TrailStep(span_of("train.py", "model(ids, lengths)"), "hands them to the model"),
     ),
     fix=Fix(
-        "set batch_first=True", Applicability.UNSAFE, (Edit("model.py", 1, 2, "batch_first=True"),)
+        "give the layer the time first",
+        Applicability.UNSAFE,
+        (
+            edit_of("model.py", "self.lstm(embedded)", "self.lstm(embedded.transpose(0, 1))"),
+            edit_of("data.py", ", batch_first=True), lengths", "), lengths"),
+        ),
     ),
 )
 PADDED = Diagnostic(
@@ -99,6 +114,17 @@ UNCLIPPED = Diagnostic(
     level=Level.ADVICE,
     message="nothing clips the gradients of this recurrent model, 100% of the time",
     span=span_of("train.py", "sum(", "model.parameters())"),
+    fix=Fix(
+        "clip between backward and step",
+        Applicability.SAFE,
+        (
+            edit_of(
+                "train.py",
+                "    optimizer.step()",
+                "    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n    optimizer.step()",
+            ),
+        ),
+    ),
 )
 NOTEBOOK = Diagnostic(
     code="RNN303",
@@ -137,6 +163,9 @@ class Report(msgspec.Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     excerpts: dict[str, dict[int, str]] = {}
     summary: Summary = Summary(analysed=12, lowered=3)
+    unsafe_fixes: bool = False
+    fixed: tuple[Diagnostic, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
 
 
 def excerpts() -> dict[str, dict[int, str]]:

@@ -7,7 +7,7 @@ assertions and nothing of the engine; `test_fixtures.py` brings the two together
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -76,6 +76,20 @@ class Case:
         for path, text in self.files.items():
             found += _assertions(path, text.splitlines())
         return tuple(sorted(found))
+
+    @property
+    def bare_files(self) -> dict[str, str]:
+        """The same texts without the comments that assert."""
+        return {path: _without_assertions(text) for path, text in self.files.items()}
+
+    @property
+    def fixed_files(self) -> dict[str, str]:
+        """The text of each file that the repair changes, after it."""
+        return {
+            block.path: "".join(f"{line}\n" for line in block.lines)
+            for block in self.blocks
+            if block.fixed
+        }
 
     def markdown_line(self, path: str, row: int) -> int:
         """Where in the Markdown the `row` of a file stands, from 0."""
@@ -167,6 +181,30 @@ def rewrite(markdown: str, name: str, found: Sequence[Finding]) -> str:
         assertions += [_as_comment(replace(one, message="")) for one in new]
         lines[here] = _with_assertions(lines[here] or "", assertions)
     return "".join(f"{line}\n" for line in lines if line is not None)
+
+
+def rewrite_fixed(markdown: str, name: str, fixed: Mapping[str, str]) -> str:
+    """Return the fixture with the fixed blocks of one case changed to what its repair gives.
+
+    A block of a file that the repair leaves alone shows it as it is.
+    """
+    case = next(case for case in parse(markdown) if case.name == name)
+    lines = markdown.splitlines()
+    for block in sorted(case.blocks, key=lambda block: -block.first_line):
+        if block.fixed:
+            text = fixed.get(block.path, case.bare_files.get(block.path, ""))
+            end = block.first_line + len(block.lines)
+            lines[block.first_line : end] = text.splitlines()
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _without_assertions(text: str) -> str:
+    kept: list[str] = []
+    for line in text.splitlines():
+        bare = _ASSERTION.sub("", line).rstrip() if _ASSERTION.search(line) else line
+        if bare or not line:
+            kept.append(bare)
+    return "".join(f"{line}\n" for line in kept)
 
 
 def _closing_fence(lines: Sequence[str], start: int, marks: str) -> int:

@@ -17,7 +17,7 @@ from findings import MISMATCH, PADDED, UNCLIPPED, excerpts
 
 import rnnlint
 from rnnlint.cli import application
-from rnnlint.diagnostic import Diagnostic, Notice
+from rnnlint.diagnostic import Diagnostic, Notice, Withheld
 from rnnlint.project.cache import Cache
 from rnnlint.project.config import ConfigError, Settings, load_settings
 from rnnlint.terminal import Progress, style_for
@@ -53,6 +53,13 @@ class FakeSummary(msgspec.Struct, frozen=True):
     seconds: float = 0.25
 
 
+class FakeOpened(msgspec.Struct, frozen=True):
+    """What the engine opened for a request."""
+
+    request: FakeRequest
+    settings: Settings
+
+
 class FakeOutcome(msgspec.Struct, frozen=True):
     """The engine's outcome."""
 
@@ -61,6 +68,12 @@ class FakeOutcome(msgspec.Struct, frozen=True):
     excerpts: dict[str, dict[int, str]]
     summary: FakeSummary
     settings: Settings
+    fixed: tuple[Diagnostic, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+
+    @property
+    def unsafe_fixes(self) -> bool:
+        return self.settings.unsafe_fixes
 
 
 class FakeEngine(types.ModuleType):
@@ -75,12 +88,15 @@ class FakeEngine(types.ModuleType):
         self.notices: tuple[Notice, ...] = ()
         self.error: BaseException | None = None
 
-    def check(self, request: FakeRequest, progress: object = None) -> FakeOutcome:
+    def open_request(self, request: FakeRequest) -> FakeOpened:
         settings, _ = self.show_settings(request)
+        return FakeOpened(request, settings)
+
+    def examine(self, opened: FakeOpened, progress: object = None) -> FakeOutcome:
         if self.error:
             raise self.error
         summary = FakeSummary(12, 3, len(self.notices))
-        return FakeOutcome(self.diagnostics, self.notices, excerpts(), summary, settings)
+        return FakeOutcome(self.diagnostics, self.notices, excerpts(), summary, opened.settings)
 
     def from_repository(self, outcome: FakeOutcome, cwd: Path) -> FakeOutcome:
         return outcome
@@ -167,7 +183,8 @@ def test_programs_get_the_report_alone_and_people_the_rest(
     engine.diagnostics, engine.notices = (MISMATCH,), (SKIPPED,)
     result = run("check", "--output-format", output_format)
     assert "Read 12" not in result.stdout
-    assert "Found 1 problem (1 error) in 1 file.\nRead 12 files; skipped 1" in result.stderr
+    found = "Found 1 problem (1 error) in 1 file.\n1 fixable with --fix --unsafe-fixes.\n"
+    assert f"{found}Read 12 files; skipped 1" in result.stderr
     quiet = run("check", "-q", "--output-format", output_format)
     assert (quiet.stdout, quiet.stderr) == (result.stdout, "")
 
@@ -419,7 +436,7 @@ def test_a_cache_that_cannot_be_removed_is_an_error(
 
 def test_help_has_every_option_under_a_heading(engine: FakeEngine) -> None:
     text = run("check", "--help").stdout
-    headings = ["Rules:", "Files:", "Output:", "Settings:", "Other:"]
+    headings = ["Rules:", "Fixing:", "Files:", "Output:", "Settings:", "Other:"]
     assert [line for line in text.splitlines() if line in headings] == headings
     assert max(map(len, text.splitlines())) <= 80
     assert "[PATHS]...\n" not in text.partition("Rules:")[2]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from trained import DATA, FAULT, MODEL, TORCH, TRAIN, check, codes, lay, training_project
 
 from rnnlint import engine
-from rnnlint.diagnostic import Diagnostic, Span
+from rnnlint.diagnostic import Diagnostic, Fix, Span
 from rnnlint.project.config import ConfigError
 
 CHECKOUT = Path(__file__).parent.parent
@@ -61,11 +61,19 @@ def placed(outcome: engine.Outcome, cwd: Path) -> list[Diagnostic]:
     def absolute(span: Span) -> Span:
         return replace(span, path=os.path.normpath(cwd / span.path))
 
+    def moved(fix: Fix | None) -> Fix | None:
+        if fix is None:
+            return None
+        places = [os.path.normpath(cwd / edit.path) for edit in fix.edits]
+        pairs = zip(fix.edits, places, strict=True)
+        return replace(fix, edits=tuple(replace(edit, path=path) for edit, path in pairs))
+
     return [
         replace(
             d,
             span=absolute(d.span),
             trail=tuple(replace(step, span=absolute(step.span)) for step in d.trail),
+            fix=moved(d.fix),
         )
         for d in outcome.diagnostics
     ]

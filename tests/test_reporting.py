@@ -166,9 +166,8 @@ def test_github_shows_the_worst_first_and_escapes() -> None:
 def test_statistics_keep_the_worst_level_of_a_rule() -> None:
     milder = msgspec.structs.replace(MISMATCH, level=Level.ADVICE)
     encoded = statistics.render_json(Report((milder, MISMATCH, milder)), PLAIN)
-    assert msgspec.json.decode(encoded) == [
-        {"code": "RNN104", "name": "batch-first-mismatch", "level": "error", "count": 3}
-    ]
+    (count,) = msgspec.json.decode(encoded)
+    assert (count["code"], count["level"], count["count"]) == ("RNN104", "error", 3)
 
 
 @pytest.mark.parametrize(

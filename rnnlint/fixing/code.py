@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from rnnlint.diagnostic import Applicability, Edit, Fix
+from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.operations import AnyOperation
 from rnnlint.fixing.placement import place
@@ -22,6 +25,14 @@ class Stretch(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A stretch of one file."""
+
+    path: str
+    start: int
+    end: int
 
 
 class Code:
@@ -67,6 +78,29 @@ class Code:
             CannotPlaceError: there is none.
         """
         return self.layout(where.path).statement_at(where.start)
+
+    def spreads(self, call: Stretch) -> bool:
+        """Whether a call has arguments that are not written out: `*items`, `**options`.
+
+        Raises:
+            CannotPlaceError: there is no call.
+        """
+        return any(argument.star for argument in self._call(call).args)
+
+    def argument(self, call: Stretch, keyword: str, position: int | None = None) -> Part | None:
+        """The value of a call's argument, by its keyword or its position from 0.
+
+        Raises:
+            CannotPlaceError: there is no call.
+        """
+        by_position = [one for one in self._call(call).args if one.keyword is None]
+        found = [one for one in self._call(call).args if one.keyword == keyword]
+        if position is not None and not found:
+            found = by_position[position : position + 1]
+        return Part(call.path, found[0].value.start, found[0].value.end) if found else None
+
+    def _call(self, call: Stretch) -> ir.Call:
+        return call_at(self.layout(call.path), call.start, call.end)
 
     def repair(
         self, message: str, operations: Iterable[AnyOperation], applicability: Applicability

@@ -97,6 +97,26 @@ class Cache:
         return True
 
 
+class Memory(Cache):
+    """What one run works out over what earlier runs left; none of it is written.
+
+    Args:
+        below: the cache of earlier runs.
+    """
+
+    def __init__(self, below: Cache) -> None:
+        super().__init__(None, "")
+        self._below = below
+        self._kept: dict[str, bytes] = {}
+
+    def load(self, name: str) -> bytes | None:
+        kept = self._kept.get(name)
+        return kept if kept is not None else self._below.load(name)
+
+    def store(self, name: str, content: bytes) -> None:
+        self._kept[name] = content
+
+
 class Blobs:
     """A pack of values by key, rewritten only when something in it changed."""
 

@@ -74,6 +74,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     cache_dir: str = ".rnnlint_cache"
     max_file_size: int = 1_000_000
     """Bytes of program text; larger files are skipped with a notice."""
+    fix: bool = False
+    """Whether a run repairs what it finds."""
+    fix_only: bool = False
+    """Whether it says nothing of what is left, and does not fail for it."""
+    unsafe_fixes: bool = False
+    """Whether repairs that want a look are offered like those that need none."""
+    show_fixes: bool = False
+    """Whether a run that repairs lists what it did."""
+    fixable: tuple[str, ...] = ("ALL",)
+    extend_fixable: tuple[str, ...] = ()
+    unfixable: tuple[str, ...] = ()
     fix_style: FixStyle = "auto"
     directory: str = "."
     """The absolute folder that globs are relative to: that of the settings file."""
@@ -90,6 +101,10 @@ _EXPECTED: dict[str, str] = {
     "output-format": '"full", "concise", "json", "jsonl" or "github"',
     "cache-dir": "a string",
     "max-file-size": "a positive whole number of bytes",
+    "fix": "true or false",
+    "fix-only": "true or false",
+    "unsafe-fixes": "true or false",
+    "show-fixes": "true or false",
     "fix-style": '"auto", "torch" or "runtime"',
     "extend": "the path of another settings file",
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnnlint.diagnostic import Diagnostic, Level, Notice
-from rnnlint.reporting.layout import printable, wrapped
-from rnnlint.reporting.report import Report
+from rnnlint.diagnostic import Level, Notice
+from rnnlint.reporting.layout import counted, printable, wrapped
+from rnnlint.reporting.report import FIXABLE, Report, is_fixable
 from rnnlint.reporting.style import Style
 
 _REASONS_SHOWN = 3
@@ -18,15 +18,17 @@ def closing(report: Report, style: Style) -> str:
     lines: list[str] = []
     # Where nothing could be read, it would be no comfort that nothing was found.
     if report.diagnostics or report.summary.analysed:
-        lines = wrapped(_found(report.diagnostics), style.width)
+        lines = wrapped(_found(report), style.width)
         lines[0] = style.strong(lines[0])
-    return "\n".join([*lines, *wrapped(coverage(report), style.width)]) + "\n"
+    for sentence in (_fixable(report), _withheld(report), coverage(report)):
+        lines += wrapped(sentence, style.width) if sentence else []
+    return "\n".join(lines) + "\n"
 
 
 def coverage(report: Report) -> str:
     """Say in a sentence how many files were read, how many were skipped, and why."""
     summary = report.summary
-    read = f"Read {_count(summary.analysed, 'file')}"
+    read = f"Read {counted(summary.analysed, 'file')}"
     if summary.analysed == 0:
         read = "Read no Python file"
     elif summary.lowered == 0:
@@ -37,18 +39,39 @@ def coverage(report: Report) -> str:
     return f"{read}; skipped {summary.skipped}: {_reasons(left_out)}."
 
 
-def _found(diagnostics: Sequence[Diagnostic]) -> str:
+def _found(report: Report) -> str:
+    diagnostics, fixed = report.diagnostics, len(report.fixed)
+    if fixed:
+        problems = counted(fixed + len(diagnostics), "problem")
+        return f"Found {problems} ({fixed:,} fixed, {len(diagnostics):,} remaining)."
     if not diagnostics:
         return "Found no problems."
-    counted = Counter(diagnostic.level for diagnostic in diagnostics)
-    levels = ", ".join(_level_count(level, counted[level]) for level in Level if counted[level])
+    by_level = Counter(diagnostic.level for diagnostic in diagnostics)
+    levels = ", ".join(_level_count(level, by_level[level]) for level in Level if by_level[level])
     files = len({diagnostic.span.path for diagnostic in diagnostics})
-    problems = _count(len(diagnostics), "problem")
-    return f"Found {problems} ({levels}) in {_count(files, 'file')}."
+    return f"Found {counted(len(diagnostics), 'problem')} ({levels}) in {counted(files, 'file')}."
+
+
+def _fixable(report: Report) -> str:
+    """Say how many problems `--fix` would repair, and how many more it might."""
+    offered = [diagnostic for diagnostic in report.diagnostics if diagnostic.fix is not None]
+    now = sum(is_fixable(diagnostic, report) for diagnostic in offered)
+    more = len(offered) - now
+    if now:
+        others = f" ({more:,} more with --fix --unsafe-fixes)" if more else ""
+        return f"{FIXABLE} {now:,} fixable with --fix{others}."
+    return f"{more:,} fixable with --fix --unsafe-fixes." if more else ""
+
+
+def _withheld(report: Report) -> str:
+    if not report.withheld:
+        return ""
+    fixes = counted(len(report.withheld), "fix", "fixes")
+    return f"Withheld {fixes} that did not stand the test; --show-fixes says why."
 
 
 def _level_count(level: Level, number: int) -> str:
-    return f"{number} advice" if level is Level.ADVICE else _count(number, level.value)
+    return f"{number} advice" if level is Level.ADVICE else counted(number, level.value)
 
 
 def _reasons(notices: Sequence[Notice]) -> str:
@@ -68,7 +91,3 @@ def _enumerated(paths: Sequence[str]) -> str:
     named = ", ".join(paths[:_REASONS_SHOWN])
     rest = len(paths) - _REASONS_SHOWN
     return f"{named} and {rest} more" if rest > 0 else named
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

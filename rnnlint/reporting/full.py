@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from rnnlint.diagnostic import Diagnostic, Location, Span, TrailStep
-from rnnlint.reporting.layout import cropped, printable, width_of, wrapped
-from rnnlint.reporting.report import Report, excerpt_key, place
+from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Location, Span, TrailStep
+from rnnlint.reporting.hunks import Hunk, differing, hunks
+from rnnlint.reporting.layout import ELLIPSIS, cropped, printable, width_of, wrapped
+from rnnlint.reporting.report import FIXABLE, Report, excerpt_key, is_fixable, place
 from rnnlint.reporting.style import Style
 
 _NARROWEST = 20
 """Source is cropped to no less than this, however narrow the terminal is."""
+_LONGEST_FIX = 12
+"""The lines of a repair that are shown beside the finding."""
 
 
 def render(report: Report, style: Style) -> str:
@@ -20,22 +23,25 @@ def render(report: Report, style: Style) -> str:
 
 
 def _block(diagnostic: Diagnostic, report: Report, style: Style) -> Iterator[str]:
-    gutter = _gutter_width(diagnostic)
-    yield from _headline(diagnostic, style)
+    changed = hunks(diagnostic.fix, report) if diagnostic.fix is not None else []
+    gutter = _gutter_width(diagnostic, changed)
+    yield from _headline(diagnostic, is_fixable(diagnostic, report), style)
     yield from _heading(diagnostic, gutter, style)
     yield from _snippet(diagnostic, report, gutter, style)
     for number, step in enumerate(diagnostic.trail, start=1):
         yield from _step(number, step, report, gutter, style)
-    remedy = diagnostic.help or (diagnostic.fix.message if diagnostic.fix else "")
-    if remedy:
-        yield from _help(remedy, gutter, style)
+    if diagnostic.help:
+        yield from _labelled("help: ", diagnostic.help, gutter, style)
+    if diagnostic.fix is not None:
+        yield from _fix(diagnostic.fix, diagnostic.span.path, changed, gutter, style)
 
 
-def _headline(diagnostic: Diagnostic, style: Style) -> Iterator[str]:
+def _headline(diagnostic: Diagnostic, fixable: bool, style: Style) -> Iterator[str]:
     label = f"{diagnostic.level.value}[{diagnostic.code}]"
-    head = f"{label}: "
-    lines = wrapped(head + diagnostic.message, style.width, indent=4)
-    yield style.level(label, diagnostic.level) + style.strong(lines[0][len(label) :])
+    mark = f" {FIXABLE}" if fixable else ""
+    lines = wrapped(f"{label}{mark}: {diagnostic.message}", style.width, indent=4)
+    rest = lines[0][len(label) + len(mark) :]
+    yield style.level(label, diagnostic.level) + style.remedy(mark) + style.strong(rest)
     for line in lines[1:]:
         yield style.strong(line)
 
@@ -93,10 +99,54 @@ def _step(number: int, step: TrailStep, report: Report, gutter: int, style: Styl
         yield f"{_bar(gutter, style)} {style.evidence(underline)}"
 
 
-def _help(remedy: str, gutter: int, style: Style) -> Iterator[str]:
-    label = "help: "
+def _fix(fix: Fix, path: str, changed: Sequence[Hunk], gutter: int, style: Style) -> Iterator[str]:
+    """Yield what a repair does, and the lines that it changes if they are few."""
+    label = "fix: " if fix.applicability is Applicability.SAFE else "unsafe fix: "
+    count = sum(len(hunk.removed) + len(hunk.added) for hunk in changed)
+    if count > _LONGEST_FIX:
+        message = f"{fix.message} ({count} lines, which --diff shows)"
+        yield from _labelled(label, message, gutter, style)
+        return
+    yield from _labelled(label, fix.message, gutter, style)
+    for hunk in sorted(changed, key=lambda hunk: hunk.path != path):
+        if hunk.path != path:
+            path = hunk.path
+            where = printable(f"{path}:{hunk.new_row}")
+            yield style.gutter(" " * gutter + "--> ") + style.place(where)
+        yield from _hunk(hunk, gutter, style)
+
+
+def _hunk(hunk: Hunk, gutter: int, style: Style) -> Iterator[str]:
+    room = max(_NARROWEST, style.width - gutter - len(" - "))
+    left = _column_shown_first(hunk, room)
+    if not hunk.removed and hunk.before and hunk.before.strip():
+        yield _source_line(hunk.new_row - 1, hunk.before, gutter, style)
+    for row, line in enumerate(hunk.removed, start=hunk.row):
+        yield style.removed(f"{row:>{gutter}} - {_from_column(line, left, room)}".rstrip())
+    for row, line in enumerate(hunk.added, start=hunk.new_row):
+        yield style.added(f"{row:>{gutter}} + {_from_column(line, left, room)}".rstrip())
+    if not hunk.removed and hunk.after and hunk.after.strip():
+        yield _source_line(hunk.new_row + len(hunk.added), hunk.after, gutter, style)
+
+
+def _column_shown_first(hunk: Hunk, room: int) -> int:
+    """How much of lines that are too long is left out, so that what changes in them is seen."""
+    if len(hunk.removed) != len(hunk.added):
+        return 0
+    stretches = [differing(*pair) for pair in zip(hunk.removed, hunk.added, strict=True)]
+    if all(end <= room for _, end in stretches):
+        return 0
+    return max(0, min(start for start, _ in stretches) - room // 2)
+
+
+def _from_column(line: str, left: int, room: int) -> str:
+    mark = ELLIPSIS if left else ""
+    return mark + cropped(line[left:].rstrip(), 0, 0, room - len(mark))[0]
+
+
+def _labelled(label: str, text: str, gutter: int, style: Style) -> Iterator[str]:
     pad = " " * (gutter + 1)
-    lines = wrapped(label + remedy, style.width - len(pad), indent=len(label))
+    lines = wrapped(label + text, style.width - len(pad), indent=len(label))
     yield pad + style.remedy(label.rstrip()) + lines[0][len(label) - 1 :]
     for line in lines[1:]:
         yield pad + line
@@ -129,7 +179,9 @@ def _source_width(gutter: int, style: Style) -> int:
     return max(_NARROWEST, style.width - gutter - len(" | "))
 
 
-def _gutter_width(diagnostic: Diagnostic) -> int:
+def _gutter_width(diagnostic: Diagnostic, shown: Sequence[Hunk]) -> int:
     places: list[Location] = [diagnostic.span.location]
     places += [step.span.location for step in diagnostic.trail]
-    return len(str(max(location.row for location in places) + 1))
+    rows = [location.row for location in places]
+    rows += [hunk.new_row + len(hunk.added) for hunk in shown]
+    return len(str(max(rows) + 1))

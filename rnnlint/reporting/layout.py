@@ -28,6 +28,11 @@ def width_of(text: str) -> int:
     return sum(_width_of_character(character) for character in text)
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun, in the plural where it is one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
+
+
 def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     """Break `text` to lines of at most `width` columns, all but the first indented.
 

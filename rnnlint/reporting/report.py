@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rnnlint.diagnostic import Diagnostic, Notice, Span
+from rnnlint.diagnostic import Applicability, Diagnostic, Notice, Span, Withheld
+
+FIXABLE = "[*]"
+"""Marks what `--fix` would repair."""
 
 
 class Counts(Protocol):
@@ -42,6 +45,24 @@ class Report(Protocol):
     @property
     def summary(self) -> Counts:
         """How much was looked at."""
+
+    @property
+    def unsafe_fixes(self) -> bool:
+        """Whether repairs that want a look are offered like those that need none."""
+
+    @property
+    def fixed(self) -> Sequence[Diagnostic]:
+        """What the run repaired."""
+
+    @property
+    def withheld(self) -> Sequence[Withheld]:
+        """Repairs that did not stand the test."""
+
+
+def is_fixable(diagnostic: Diagnostic, report: Report) -> bool:
+    """Whether `--fix` would repair this, as the run was asked to judge repairs."""
+    fix = diagnostic.fix
+    return fix is not None and (report.unsafe_fixes or fix.applicability is Applicability.SAFE)
 
 
 def excerpt_key(span: Span) -> str:

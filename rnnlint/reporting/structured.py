@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rnnlint.diagnostic import Diagnostic, Location, Span, TrailStep
+from rnnlint.diagnostic import Diagnostic, Edit, Fix, Location, Span, TrailStep
 from rnnlint.reporting.report import Report
 from rnnlint.reporting.style import Style
 
@@ -25,8 +25,31 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, object]:
         **_span_object(diagnostic.span),
         "help": diagnostic.help,
         "trail": [_step_object(step) for step in diagnostic.trail],
-        "fix": None if diagnostic.fix is None else msgspec.to_builtins(diagnostic.fix),
+        "fix": None if diagnostic.fix is None else _fix_object(diagnostic.fix),
         "url": diagnostic.url,
+    }
+
+
+def _fix_object(fix: Fix) -> dict[str, object]:
+    return {
+        "message": fix.message,
+        "applicability": fix.applicability.value,
+        "edits": [_edit_object(edit) for edit in fix.edits],
+    }
+
+
+def _edit_object(edit: Edit) -> dict[str, object]:
+    """Offsets count code points from 0, rows and columns from 1."""
+    located: dict[str, object] = {}
+    if edit.location is not None and edit.end_location is not None:
+        located["location"] = _location_object(edit.location)
+        located["end_location"] = _location_object(edit.end_location)
+    return {
+        "path": edit.path,
+        **located,
+        "start": edit.start,
+        "end": edit.end,
+        "replacement": edit.replacement,
     }
 
 

@@ -41,6 +41,14 @@ class Style(msgspec.Struct, frozen=True):
         """Paint the word that introduces what to do."""
         return self._paint(text, "1;32")
 
+    def added(self, text: str) -> str:
+        """Paint a line that a repair puts in."""
+        return self._paint(text, "32")
+
+    def removed(self, text: str) -> str:
+        """Paint a line that a repair takes out."""
+        return self._paint(text, "31")
+
     def faint(self, text: str) -> str:
         """Paint what may be skipped."""
         return self._paint(text, "2")

@@ -1,0 +1,1 @@
+"""What the commands of `rnnlint` are made of: their options, and what they write."""

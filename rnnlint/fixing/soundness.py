@@ -1,0 +1,156 @@
+"""Whether an edited file is still the program that it was, but for the edits."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import msgspec
+
+from rnnlint.fixing.editing import CannotEditError, Edited
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+"""What Python may raise on a text that it cannot make a program of."""
+
+
+def flaw(edited: Edited) -> str | None:
+    """Why the file must not become what it would; None when it may.
+
+    LibCST reads the syntax of every Python, this interpreter its own alone: a file that it
+    could not compile before is left to LibCST's judgement.
+    """
+    try:
+        data = edited.data
+    except CannotEditError as error:
+        return str(error)
+    ends = set(_LINE_END.findall(edited.before.text))
+    if ends and not ends.issuperset(_LINE_END.findall(edited.text)):
+        return "its lines would end in different ways"
+    before = _tree(edited.before.text)
+    if before is None or not _compiles(edited.before.text):
+        return None
+    after = _tree(edited.text)
+    if after is None or not _compiles(data):
+        return "it would no longer compile"
+    return _misplaced(edited, before, after)
+
+
+def _tree(text: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except _UNREADABLE:
+        return None
+
+
+def _compiles(program: str | bytes) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(program, "<edited>", "exec", dont_inherit=True)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+# --- what the edits do not touch --------------------------------------------------
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A statement, and the statements around it, outermost first, by where they begin."""
+
+    node: ast.stmt
+    start: int
+    around: tuple[int, ...]
+
+
+def _misplaced(edited: Edited, before: ast.Module, after: ast.Module) -> str | None:
+    """Say which statement is another than before, or in another block, and was not edited."""
+    places = _Places(edited.before.text)
+    there = {found.start: found for found in _all(after, _Places(edited.text))}
+    try:
+        for found in _untouched(before.body, (), edited, places):
+            start, end = edited.moved(found.start)
+            now = there.get(start) if start == end else None
+            if now is None or not _is_same(found, now, edited):
+                return f"line {found.node.lineno} would mean something else"
+    except RecursionError:
+        return "it is nested too deeply to be compared with what it was"
+    return None
+
+
+def _is_same(found: _Found, now: _Found, edited: Edited) -> bool:
+    around = [edited.moved(start) for start in found.around]
+    return (
+        len(around) == len(now.around)
+        and all(first <= at <= last for (first, last), at in zip(around, now.around, strict=True))
+        and ast.dump(found.node) == ast.dump(now.node)
+    )
+
+
+def _untouched(
+    block: Sequence[ast.stmt], around: tuple[int, ...], edited: Edited, places: _Places
+) -> Iterator[_Found]:
+    """The largest statements in which nothing is edited."""
+    for node in block:
+        start, end = places.extent(node)
+        if not _touches(edited, start, end):
+            yield _Found(node, places.start(node), around)
+        else:
+            inner = (*around, places.start(node))
+            for nested in _blocks(node):
+                yield from _untouched(nested, inner, edited, places)
+
+
+def _touches(edited: Edited, start: int, end: int) -> bool:
+    return any(edit.start < end and start < edit.end for edit in edited.edits)
+
+
+def _all(tree: ast.Module, places: _Places) -> Iterator[_Found]:
+    waiting: list[tuple[ast.stmt, tuple[int, ...]]] = [(node, ()) for node in tree.body]
+    while waiting:
+        node, around = waiting.pop()
+        start = places.start(node)
+        yield _Found(node, start, around)
+        inner = (*around, start)
+        waiting += [(nested, inner) for nested in chain.from_iterable(_blocks(node))]
+
+
+def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The blocks of a statement, those of its handlers and cases among them."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):
+            yield block
+    for name in ("handlers", "cases"):
+        for part in getattr(node, name, ()):
+            yield from _blocks(part)
+
+
+class _Places:
+    """Offsets of a tree's nodes in code points; a tree counts the bytes of each line."""
+
+    def __init__(self, text: str) -> None:
+        starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+        self._starts = starts
+        self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+    def start(self, node: ast.stmt | ast.expr) -> int:
+        return self._offset(node.lineno, node.col_offset)
+
+    def extent(self, node: ast.stmt) -> tuple[int, int]:
+        """Where a statement begins, with its decorators, and ends."""
+        decorators = getattr(node, "decorator_list", ())
+        start = min([self.start(node), *(self.start(each) for each in decorators)])
+        return start, self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+    def _offset(self, row: int, column: int) -> int:
+        line = self._lines[row - 1]
+        if not line.isascii():
+            column = len(line.encode()[:column].decode(errors="ignore"))
+        return self._starts[row - 1] + column

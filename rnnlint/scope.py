@@ -1,0 +1,141 @@
+"""Which rules hold for which file, and which repairs of theirs are offered there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rnnlint import selection
+from rnnlint.diagnostic import Diagnostic, Edit, Fix, Location
+from rnnlint.project.config import Settings
+from rnnlint.project.patterns import per_file_ignores
+from rnnlint.registry import RuleInfo
+
+UNPARSABLE = ("RNN001", "unparsable-file")
+
+Locate = Callable[[str, int], Location]
+"""The row and column of an offset in a file."""
+
+
+class Scope:
+    """What the settings of a project's folders say of each file.
+
+    Args:
+        root: the project's folder.
+        settings: the settings at the root.
+        nested: those of folders with their own, by folder with a slash.
+        infos: the rules that there are.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        nested: Mapping[str, Settings],
+        infos: Sequence[RuleInfo],
+    ) -> None:
+        self.infos = infos
+        self._by_folder = {"": settings, **nested}
+        self._selected = {
+            folder: _codes_selected(infos, own) for folder, own in self._by_folder.items()
+        }
+        self._fixable = {
+            folder: _codes_fixable(infos, own) for folder, own in self._by_folder.items()
+        }
+        self._ignored = {
+            folder: per_file_ignores(
+                selection.expanded(own.per_file_ignores, infos), Path(own.directory), root
+            )
+            for folder, own in self._by_folder.items()
+        }
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The codes that are selected anywhere."""
+        return frozenset().union(*self._selected.values())
+
+    def codes(self, path: str) -> frozenset[str]:
+        """The codes that are selected for a file."""
+        folder = self._folder(path)
+        return self._selected[folder] - self._ignored[folder](path)
+
+    def may_fix(self, code: str, paths: Iterable[str]) -> bool:
+        """Whether repairs of a rule may touch all these files."""
+        return all(code in self._fixable[self._folder(path)] for path in paths)
+
+    def _folder(self, path: str) -> str:
+        return max((f for f in self._by_folder if path.startswith(f)), key=len)
+
+
+def _codes_selected(infos: Sequence[RuleInfo], settings: Settings) -> frozenset[str]:
+    """The codes that the settings select.
+
+    That a file cannot be parsed is said whatever they select, unless they ignore it: a file
+    that was not analysed must not look like one without problems.
+    """
+    also, ignored = settings.extend_select, settings.ignore
+    selected = selection.select(infos, chosen=settings.select, also=also, ignored=ignored)
+    always = selection.select(infos, ignored=ignored)
+    return selected | (always & {UNPARSABLE[0]})
+
+
+def _codes_fixable(infos: Sequence[RuleInfo], settings: Settings) -> frozenset[str]:
+    """The codes whose repairs are wanted."""
+    return selection.select(
+        infos,
+        chosen=settings.fixable,
+        also=settings.extend_fixable,
+        ignored=settings.unfixable,
+        names=("fixable", "unfixable"),
+    )
+
+
+def offered(
+    diagnostic: Diagnostic, scope: Scope, texts: Mapping[str, str], locate: Locate
+) -> Diagnostic:
+    """The diagnostic with its repair as it is offered, or without.
+
+    A repair stays within the files that were analysed, so that nothing is written to those
+    that are excluded or lie elsewhere.
+
+    Args:
+        diagnostic: what a rule found.
+        scope: where whose repairs are wanted.
+        texts: the files that may be edited.
+        locate: finds rows and columns.
+    """
+    fix = diagnostic.fix
+    if fix is None:
+        return diagnostic
+    touched = {diagnostic.span.path, *(edit.path for edit in fix.edits)}
+    located: Fix | None = None
+    if (
+        touched <= texts.keys()
+        and _is_sound(fix, texts)
+        and scope.may_fix(diagnostic.code, touched)
+    ):
+        located = msgspec.structs.replace(fix, edits=_located(fix.edits, locate))
+    return msgspec.structs.replace(diagnostic, fix=located)
+
+
+def _is_sound(fix: Fix, texts: Mapping[str, str]) -> bool:
+    """Whether the edits lie within their files and apart from each other."""
+    ends: dict[str, int] = {}
+    for edit in sorted(fix.edits, key=lambda one: (one.path, one.start, one.end)):
+        if not ends.get(edit.path, 0) <= edit.start <= edit.end <= len(texts[edit.path]):
+            return False
+        ends[edit.path] = edit.end
+    return bool(fix.edits)
+
+
+def _located(edits: Iterable[Edit], locate: Locate) -> tuple[Edit, ...]:
+    return tuple(
+        msgspec.structs.replace(
+            edit,
+            location=locate(edit.path, edit.start),
+            end_location=locate(edit.path, edit.end),
+        )
+        for edit in edits
+    )
