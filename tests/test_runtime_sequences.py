@@ -146,11 +146,10 @@ def cases(draw: st.DrawFn) -> Case:
 # --- the same as alone ------------------------------------------------------------------
 
 
-@settings(max_examples=120, deadline=None)
-@given(cases())
-def test_every_way_gives_what_each_sequence_gives_alone(case: Case) -> None:
-    output, state = alone(case.rnn, case.padded, case.lengths, case.state)
-    gradients = case.gradients(output, state)
+def check_every_way(
+    case: Case, output: Tensor, state: State | None, gradients: list[Tensor]
+) -> None:
+    """Every method gives these results, without the final state where there is none."""
     for method in case.methods():
         got, final = run_recurrent(
             case.rnn,
@@ -158,35 +157,30 @@ def test_every_way_gives_what_each_sequence_gives_alone(case: Case) -> None:
             case.lengths,
             case.state,
             method=method,  # type: ignore[arg-type]  # drawn as a str
+            final_state=state is not None,
             padding_side="right",
         )
         assert got.shape == output.shape
         torch.testing.assert_close(got, output, rtol=0, atol=1e-10)
         assert type(final) is type(state)
-        torch.testing.assert_close(final, state, rtol=0, atol=1e-10)
+        if state is not None:
+            torch.testing.assert_close(final, state, rtol=0, atol=1e-10)
         for one, other in zip(case.gradients(got, final), gradients, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+@settings(max_examples=120, deadline=None)
+@given(cases())
+def test_every_way_gives_what_each_sequence_gives_alone(case: Case) -> None:
+    output, state = alone(case.rnn, case.padded, case.lengths, case.state)
+    check_every_way(case, output, state, case.gradients(output, state))
 
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
 def test_outputs_alone_are_the_same_without_the_final_state(case: Case) -> None:
     output, _ = alone(case.rnn, case.padded, case.lengths, case.state)
-    gradients = case.gradients(output, None)
-    for method in case.methods():
-        got, final = run_recurrent(
-            case.rnn,
-            case.padded,
-            case.lengths,
-            case.state,
-            method=method,  # type: ignore[arg-type]
-            final_state=False,
-            padding_side="right",
-        )
-        assert final is None
-        torch.testing.assert_close(got, output, rtol=0, atol=1e-10)
-        for one, other in zip(case.gradients(got, None), gradients, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    check_every_way(case, output, None, case.gradients(output, None))
 
 
 @settings(max_examples=60, deadline=None)
@@ -198,19 +192,7 @@ def test_what_the_padding_holds_has_no_effect(case: Case, filling: float) -> Non
     real = (mask if case.rnn.batch_first else mask.t()).unsqueeze(2)
     with torch.no_grad():
         case.padded.masked_fill_(~real, filling)
-    for method in case.methods():
-        got, final = run_recurrent(
-            case.rnn,
-            case.padded,
-            case.lengths,
-            case.state,
-            method=method,  # type: ignore[arg-type]
-            padding_side="right",
-        )
-        torch.testing.assert_close(got, output, rtol=0, atol=1e-10)
-        torch.testing.assert_close(final, state, rtol=0, atol=1e-10)
-        for one, other in zip(case.gradients(got, final), gradients, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    check_every_way(case, output, state, gradients)
 
 
 @settings(max_examples=60, deadline=None)

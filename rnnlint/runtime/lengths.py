@@ -48,10 +48,7 @@ def lengths_to_mask(
         longest = int(given.max()) if given.numel() else 0
         steps = given.size(1) if given.ndim == 2 else longest
     resolved = resolve_lengths(given, batch=None, steps=steps).to(given.device)
-    places = torch.arange(steps, device=given.device)
-    if _checked_side(padding_side) == "left":
-        places = places.flip(0)
-    return places < resolved.unsqueeze(1)
+    return real_steps(resolved, steps, padding_side)
 
 
 def mask_to_lengths(mask: Tensor, *, padding_side: PaddingSide = "right") -> Tensor:
@@ -73,8 +70,7 @@ def mask_to_lengths(mask: Tensor, *, padding_side: PaddingSide = "right") -> Ten
     real = mask.bool()
     if is_traced():
         return real.sum(1)
-    if mask.dtype != torch.bool and not bool((mask == real).all()):
-        raise ValueError("a mask is boolean, or holds zeros and ones; this one holds other values")
+    check_values(mask)
     side = _checked_side(padding_side)
     lengths = real.sum(1)
     if _is_contiguous(real, lengths, side):
@@ -85,7 +81,7 @@ def mask_to_lengths(mask: Tensor, *, padding_side: PaddingSide = "right") -> Ten
             f"this mask has its padding on the {other}, and {side} padding is expected: pass "
             f'padding_side="{other}" where it can be chosen, or pad on the {side}'
         )
-    rows = (real != lengths_to_mask(lengths, real.size(1), padding_side=side)).any(1)
+    rows = (real != real_steps(lengths, real.size(1), side)).any(1)
     raise ValueError(
         f"row {int(rows.nonzero()[0])} of this mask has padding between real steps: lengths cannot "
         "say so, and a recurrent layer reads every step up to the last real one"
@@ -93,7 +89,34 @@ def mask_to_lengths(mask: Tensor, *, padding_side: PaddingSide = "right") -> Ten
 
 
 def _is_contiguous(real: Tensor, lengths: Tensor, side: PaddingSide) -> bool:
-    return bool((real == lengths_to_mask(lengths, real.size(1), padding_side=side)).all())
+    return bool((real == real_steps(lengths, real.size(1), side)).all())
+
+
+def real_steps(lengths: Tensor, steps: int, padding_side: PaddingSide = "right") -> Tensor:
+    """The mask of lengths that were resolved already: nothing is checked, or waited for.
+
+    Args:
+        lengths: int64, shape ``(batch,)``.
+        steps: the padded length.
+        padding_side: where the padding stands.
+
+    Returns:
+        A boolean tensor of shape ``(batch, steps)``, on the device of ``lengths``.
+    """
+    places = torch.arange(steps, device=lengths.device)
+    if _checked_side(padding_side) == "left":
+        places = places.flip(0)
+    return places < lengths.unsqueeze(1)
+
+
+def check_values(mask: Tensor) -> None:
+    """Refuses a mask that holds other numbers than zeros and ones.
+
+    Raises:
+        ValueError: it does.
+    """
+    if mask.dtype != torch.bool and not bool((mask == mask.bool()).all()):
+        raise ValueError("a mask is boolean, or holds zeros and ones; this one holds other values")
 
 
 def resolve_lengths(

@@ -25,7 +25,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlint.runtime.lengths import Lengths, PaddingSide, lengths_to_mask, resolve_lengths
+from rnnlint.runtime.lengths import (
+    Lengths,
+    PaddingSide,
+    check_values,
+    real_steps,
+    resolve_lengths,
+)
 
 Average: TypeAlias = Literal["token", "sequence", "none"]
 
@@ -231,7 +237,7 @@ def _real_steps(
     else:
         assert lengths is not None
         whole = resolve_lengths(lengths, batch=batch, steps=steps, padding_side=padding_side)
-        real = lengths_to_mask(whole, steps, padding_side=padding_side)
+        real = real_steps(whole, steps, padding_side)
     real = real.to(like.device, non_blocking=True)
     real = real if batch_first else real.t()
     return real if marked is None else real & marked
@@ -245,10 +251,8 @@ def _checked_mask(mask: Tensor, batch: int, steps: int) -> Tensor:
             f"{steps} steps: a mask is (batch, time) in either layout"
             + (", so pass mask.t()" if turned else "")
         )
-    real = mask.bool()
-    if mask.dtype != torch.bool and not bool((mask == real).all()):
-        raise ValueError("a mask is boolean, or holds zeros and ones; this one holds other values")
-    return real
+    check_values(mask)
+    return mask.bool()
 
 
 # --- shapes -----------------------------------------------------------------------------

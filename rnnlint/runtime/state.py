@@ -12,17 +12,16 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnlint.runtime.lengths import Lengths
-from rnnlint.runtime.sequences import run_recurrent
+from rnnlint.runtime.sequences.running import State, run_recurrent
 from rnnlint.runtime.wrapping import RecurrentWrapper
 
-State: TypeAlias = Tensor | tuple[Tensor, Tensor]
 Nested = TypeVar("Nested")
 
 

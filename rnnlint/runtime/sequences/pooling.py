@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnlint.runtime.lengths import Lengths, lengths_to_mask, resolve_lengths
+from rnnlint.runtime.lengths import Lengths, real_steps, resolve_lengths
 from rnnlint.runtime.sequences.places import take_steps, turned_round
 
 
@@ -130,5 +130,5 @@ def _mask(by_batch: Tensor, lengths: Lengths) -> tuple[Tensor, Tensor]:
     """True on real steps: shaped to stand beside the features, and ``(batch, time)``."""
     count, steps = by_batch.shape[:2]
     whole = resolve_lengths(lengths, batch=count, steps=steps).to(by_batch.device)
-    real = lengths_to_mask(whole, steps)
+    real = real_steps(whole, steps)
     return real.view(count, steps, *[1] * (by_batch.ndim - 2)), real

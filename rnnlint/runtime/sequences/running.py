@@ -29,7 +29,7 @@ from rnnlint.runtime.lengths import (
     Lengths,
     PaddingSide,
     is_traced,
-    lengths_to_mask,
+    real_steps,
     resolve_lengths,
 )
 from rnnlint.runtime.sequences.places import rolled, take_steps
@@ -162,7 +162,7 @@ class _Batch:
 
     def padding(self) -> Tensor:
         """True on padding, shaped to stand beside the features."""
-        mask = ~lengths_to_mask(self.lengths, self.steps).to(self.padded.device)
+        mask = ~real_steps(self.lengths, self.steps).to(self.padded.device)
         return self.by_batch(mask).unsqueeze(2)
 
     def cut(self) -> _Batch:
@@ -337,6 +337,8 @@ class _Stack:
         self.hidden = sorted_state[0]
         self.cell = sorted_state[1] if len(sorted_state) == 2 else None
         self.padding = self._there(self.stairs.padding).unsqueeze(1)
+        self.last = self._there(self.stairs.last)
+        self.has_steps = self._there(self.stairs.lengths > 0).unsqueeze(1)
         self.turned_round = self._there(self.stairs.turned_round) if rnn.bidirectional else None
 
     def run(self) -> tuple[Tensor, State | None]:
@@ -386,8 +388,8 @@ class _Stack:
         result = torch.cat(outputs)
         if not self.final_state:
             return result, ()
-        last = result.index_select(0, self._there(self.stairs.last))
-        final = torch.where(self._there(self.stairs.lengths > 0).unsqueeze(1), last, initial[0])
+        last = result.index_select(0, self.last)
+        final = torch.where(self.has_steps, last, initial[0])
         if cell is None:
             return result, (final,)
         return result, (final, torch.cat([cell, *reversed(ended)], 1)[0])
@@ -396,9 +398,9 @@ class _Stack:
         """The final states of all layers and directions, in the order of the batch."""
         if not self.final_state:
             return None
-        rank = self._there(self.stairs.order.argsort())
+        rank = self._there(self.stairs.rank)
         parts = [torch.stack(part).index_select(1, rank) for part in zip(*finals, strict=True)]
-        return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+        return _state(parts)
 
     def _there(self, index: Tensor) -> Tensor:
         return index.to(self.batch.padded.device, non_blocking=True)
@@ -406,6 +408,10 @@ class _Stack:
 
 def _parts(state: State) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
+
+
+def _state(parts: list[Tensor]) -> State:
+    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
 
 def _weights(rnn: nn.RNNBase, layer: int, direction: int) -> list[Tensor]:
@@ -453,13 +459,8 @@ def _padding_weights(rnn: nn.RNNBase, weight_ih: Tensor, final_state: bool) -> T
 
 def _keep_initial(final: State, initial: State, empty: Tensor) -> State:
     """The initial state, where a sequence had not one step."""
-    if isinstance(final, tuple) and isinstance(initial, tuple):
-        return (
-            torch.where(empty.unsqueeze(1), initial[0], final[0]),
-            torch.where(empty.unsqueeze(1), initial[1], final[1]),
-        )
-    assert isinstance(final, Tensor) and isinstance(initial, Tensor)
-    return torch.where(empty.unsqueeze(1), initial, final)
+    pairs = zip(_parts(initial), _parts(final), strict=True)
+    return _state([torch.where(empty.unsqueeze(1), before, after) for before, after in pairs])
 
 
 def _lengthen(output: Tensor, steps: int, time_axis: int) -> Tensor:

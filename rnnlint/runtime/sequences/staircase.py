@@ -46,6 +46,7 @@ class Staircase:
 
     def __init__(self, lengths: Tensor, steps: int | None = None) -> None:
         self.order = lengths.argsort(descending=True, stable=True)
+        self.rank = self.order.argsort()
         self.lengths = lengths[self.order]
         one = [Block(0, steps, lengths.size(0), 0)] if steps is not None else []
         self.blocks = one or _blocks(self.lengths)
@@ -73,7 +74,7 @@ class Staircase:
 
     def put_back(self, steps: int, time_axis: int) -> Tensor:
         """Where a padded batch that is laid out flat stands in the data; padding at 0."""
-        rank = self.order.argsort().unsqueeze(1)
+        rank = self.rank.unsqueeze(1)
         step = torch.arange(steps).clamp(max=self._offsets.size(0) - 1)
         places = self._offsets[step] + rank
         real = torch.arange(steps) < self.lengths[rank]
