@@ -23,8 +23,8 @@ from rnnlint.opening import (
     Project,
     Request,
     UsageError,
-    nearest_settings,
     open_request,
+    show_settings,
 )
 from rnnlint.project.cache import Cache, digest_of
 from rnnlint.project.config import Settings, settings_digest
@@ -122,11 +122,6 @@ def examine(opened: Opened, progress: Progress | None = None) -> Outcome:
         for project in opened.projects
     ]
     return merged(opened, outcomes, time.perf_counter() - begun)
-
-
-def show_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
-    """The settings that hold for the first path of a request, and what is not there."""
-    return nearest_settings(request)
 
 
 def show_files(request: Request) -> tuple[tuple[str, ...], tuple[Notice, ...]]:

@@ -102,7 +102,7 @@ def open_request(request: Request) -> Opened:
     return Opened(projects, tuple(notices), settings)
 
 
-def nearest_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
+def show_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
     """The settings that hold for the first path of a request, and what is not there."""
     groups, notices = _groups(request, Path(request.cwd))
     paths = next(iter(groups.values()), [request.cwd])

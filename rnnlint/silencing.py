@@ -9,14 +9,13 @@ from rnnlint.diagnostic import Diagnostic, Edit, Location
 from rnnlint.engine import Findings
 from rnnlint.fixing.choosing import Repair
 from rnnlint.opening import Project
-from rnnlint.project.source import LineIndex, Source
+from rnnlint.project.source import LineIndex, Source, newline_of
 from rnnlint.repair import Wishes
 from rnnlint.scope import UNPARSABLE
 from rnnlint.statements import logical_lines, statement_comments
 from rnnlint.suppression import UNUSED_CODE, RuleList, rule_lists
 
 _FIRST_LINES = re.compile(r"(?:#!.*(?:\r\n|\r|\n))?(?:[ \t\f]*#.*coding[:=].*(?:\r\n|\r|\n))?")
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def comments(project: Project) -> Wishes:
@@ -89,9 +88,8 @@ class _File:
             if each.directive == "file-ignore":
                 return _within(each)
         head = _FIRST_LINES.match(self._text)
-        end = _LINE_END.search(self._text)
-        newline = end[0] if end is not None else "\n"
-        return head.end() if head is not None else 0, "# rnnlint: file-ignore[", f"]{newline}"
+        after = f"]{newline_of(self._text)}"
+        return head.end() if head is not None else 0, "# rnnlint: file-ignore[", after
 
 
 def _within(rules: RuleList) -> tuple[int, str, str]:

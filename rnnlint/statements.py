@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+from rnnlint.project.source import LINE_END
+
 _COMMENT = re.compile(r"#.*")
 _CONTINUING_CLAUSES = frozenset(("elif", "else", "except", "finally"))
 _LAYOUT = frozenset(
@@ -74,7 +75,7 @@ class _Statement(msgspec.Struct):
 
 def statement_comments(text: str) -> Iterator[Comment]:
     """Yield the comments of `text`, each with the rows that it speaks of."""
-    starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    starts = [0, *(match.end() for match in LINE_END.finditer(text))]
     try:
         statements, stray = _statements(text)
     except (tokenize.TokenError, SyntaxError, UnicodeError):
@@ -168,7 +169,7 @@ def _continues(statement: _Statement, following: _Statement) -> bool:
 
 def _comments_by_line(text: str, starts: Sequence[int]) -> Iterator[Comment]:
     """Yield what looks like a comment, line by line, of a text that has no tokens."""
-    lines = _LINE_END.split(text)
+    lines = LINE_END.split(text)
     next_code_rows = _next_code_rows(lines)
     for index, line in enumerate(lines):
         match = _COMMENT.search(line)

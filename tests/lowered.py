@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from rnnlint.lowering import ir
@@ -31,16 +29,3 @@ def expression_of(text: str) -> ir.Expr:
     (statement,) = body_of(text)
     assert isinstance(statement, ir.ExprStmt)
     return statement.value
-
-
-def nodes_in(value: object) -> Iterator[ir.Node]:
-    """Every node of a representation, parents first."""
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, tuple):
-            waiting.extend(current)
-        elif isinstance(current, msgspec.Struct):
-            if isinstance(current, ir.Node):
-                yield current
-            waiting.extend(getattr(current, name) for name in current.__struct_fields__)

@@ -7,13 +7,14 @@ import textwrap
 from typing import Any
 
 import pytest
-from lowered import body_of, nodes_in
+from lowered import body_of
 
 from rnnlint.diagnostic import Edit
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.placement import place
 from rnnlint.lowering import ir
+from rnnlint.lowering.ir import nodes_in
 
 PATH = "train.py"
 CLIP = "{torch.nn.utils.clip_grad_norm_}(model.parameters(), 1.0)"

@@ -6,9 +6,10 @@ import sys
 
 import libcst
 import pytest
-from lowered import body_of, expression_of, nodes_in, outline
+from lowered import body_of, expression_of, outline
 
 from rnnlint.lowering import ir
+from rnnlint.lowering.ir import nodes_in
 from rnnlint.lowering.lower import lower
 
 # --- constructs ------------------------------------------------------------------

@@ -11,9 +11,10 @@ import libcst
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowered import body_of, expression_of, nodes_in, outline
+from lowered import body_of, expression_of, outline
 
 from rnnlint.lowering import ir
+from rnnlint.lowering.ir import nodes_in
 from rnnlint.lowering.lower import lower
 
 # --- offsets -----------------------------------------------------------------------

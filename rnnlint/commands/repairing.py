@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -20,7 +21,7 @@ from rnnlint.commands.output import (
     write_report,
 )
 from rnnlint.engine import Outcome
-from rnnlint.opening import Opened
+from rnnlint.opening import Opened, Project
 from rnnlint.repair import Repaired
 from rnnlint.reporting.differences import difference
 from rnnlint.reporting.layout import counted
@@ -31,11 +32,7 @@ from rnnlint.terminal import Progress, style_for
 
 def fix(opened: Opened, options: Chosen, progress: Progress) -> int:
     """Repair, report what is left, and return the exit code."""
-    begun = time.perf_counter()
-    repaired = repair.repair(opened, repair.fixes, progress)
-    progress.clear()
-    repaired = _kept(opened, repaired)
-    outcome = saving.report(opened, repaired, time.perf_counter() - begun)
+    outcome = _kept(opened, repair.fixes, progress)
     aside = _reads_stdin(opened)
     if not outcome.settings.fix_only:
         write_report(outcome, options, aside=aside)
@@ -68,11 +65,7 @@ def show_difference(opened: Opened, options: Chosen, progress: Progress) -> int:
 
 def silence(opened: Opened, options: Chosen, progress: Progress) -> int:
     """Silence what is found by comments, report what is left, and return the exit code."""
-    begun = time.perf_counter()
-    repaired = repair.repair(opened, silencing.comments, progress)
-    progress.clear()
-    repaired = _kept(opened, repaired)
-    outcome = saving.report(opened, repaired, time.perf_counter() - begun)
+    outcome = _kept(opened, silencing.comments, progress)
     aside = _reads_stdin(opened)
     done = f"Silenced {counted(len(outcome.fixed), 'finding')}.\n"
     # What no comment can silence is reported as ever.
@@ -90,14 +83,20 @@ def _reads_stdin(opened: Opened) -> bool:
     return any(project.contents for project in opened.projects)
 
 
-def _kept(opened: Opened, repaired: list[Repaired]) -> list[Repaired]:
-    """Write the files that change; what came from the standard input goes to the output."""
-    if not _reads_stdin(opened):
-        return [saving.save(each) for each in repaired]
-    for each in repaired:
-        for path, data in each.project.contents.items():
-            write_bytes(each.data(path) if path in each.after else data)
-    return repaired
+def _kept(
+    opened: Opened, wanted: Callable[[Project], repair.Wishes], progress: Progress
+) -> Outcome:
+    """Repair, and write the files that change; what came from the standard input is put out."""
+    begun = time.perf_counter()
+    repaired = repair.repair(opened, wanted, progress)
+    progress.clear()
+    if _reads_stdin(opened):
+        for each in repaired:
+            for path, data in each.project.contents.items():
+                write_bytes(each.data(path) if path in each.after else data)
+    else:
+        repaired = [saving.save(each) for each in repaired]
+    return saving.report(opened, repaired, time.perf_counter() - begun)
 
 
 def _differences(repaired: list[Repaired], style: Style) -> str:

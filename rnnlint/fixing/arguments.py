@@ -27,15 +27,9 @@ def call_at(layout: Layout, start: int, end: int) -> ir.Call:
     Raises:
         CannotPlaceError: there is none.
     """
-    waiting: list[object] = [layout.statement_at(start).node]
-    while waiting:
-        node = waiting.pop()
+    for node in ir.nodes_in(layout.statement_at(start).node):
         if isinstance(node, ir.Call) and (node.start, node.end) == (start, end):
             return node
-        if isinstance(node, tuple):
-            waiting.extend(node)
-        elif isinstance(node, msgspec.Struct):
-            waiting.extend(getattr(node, field) for field in node.__struct_fields__)
     raise CannotPlaceError("there is no call here")
 
 

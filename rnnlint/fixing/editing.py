@@ -11,8 +11,6 @@ import msgspec
 from rnnlint.diagnostic import Edit, Span
 from rnnlint.project.source import LineIndex, Source, content_digest, source_from_bytes
 
-_BOM = b"\xef\xbb\xbf"
-
 
 class CannotEditError(Exception):
     """What the file would become cannot be; the message says why."""
@@ -44,10 +42,10 @@ class Edited:
             CannotEditError: the encoding cannot hold it, or reads it as something else.
         """
         before = self.before
-        if content_digest(_encoded(before.text, before)) != before.digest:
+        if content_digest(before.encoded(before.text)) != before.digest:
             raise CannotEditError(f"its text cannot be written in {before.encoding} unchanged")
         try:
-            data = _encoded(self.text, before)
+            data = before.encoded(self.text)
         except UnicodeEncodeError as error:
             character = self.text[error.start]
             raise CannotEditError(f"{before.encoding} has no {character!r}") from error
@@ -91,15 +89,6 @@ class Edited:
         for edit in self.edits:
             shifts.append(shifts[-1] + len(edit.replacement) - (edit.end - edit.start))
         return shifts
-
-
-def _encoded(text: str, like: Source) -> bytes:
-    """The bytes of a text in the encoding of a file, with its byte order mark.
-
-    Raises:
-        UnicodeEncodeError: the encoding cannot hold the text.
-    """
-    return (_BOM if like.bom else b"") + text.encode(like.encoding)
 
 
 class Moves:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import msgspec
 
 from rnnlint.lowering import ir
+from rnnlint.project.source import LINE_END, newline_of
 
 _SPACES = re.compile(r"[ \t\f]*")
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class CannotPlaceError(Exception):
@@ -44,8 +44,7 @@ class Layout:
     def __init__(self, text: str, body: tuple[ir.Stmt, ...]) -> None:
         self.text = text
         self.body = body
-        end = _LINE_END.search(text)
-        self.newline = end[0] if end is not None else "\n"
+        self.newline = newline_of(text)
 
     # --- statements ---
 
@@ -100,12 +99,12 @@ class Layout:
 
     def line_end(self, offset: int) -> int:
         """Where the line of an offset ends, before its line break."""
-        end = _LINE_END.search(self.text, offset)
+        end = LINE_END.search(self.text, offset)
         return end.start() if end is not None else len(self.text)
 
     def next_line(self, offset: int) -> int:
         """Where the line after that of an offset begins, or the end of the text."""
-        end = _LINE_END.search(self.text, offset)
+        end = LINE_END.search(self.text, offset)
         return end.end() if end is not None else len(self.text)
 
     def indentation(self, offset: int) -> str:

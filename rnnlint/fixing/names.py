@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import msgspec
+from functools import cached_property
 
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.lowering import ir
@@ -26,8 +25,12 @@ class Imports:
                 break
             if isinstance(node, (ir.Import, ir.ImportFrom)):
                 self._read(node)
-        self._taken = set(_names_bound(layout.body))
         self.added: dict[str, None] = {}
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        # Most repairs name nothing of a library, and the whole file is read for this.
+        return set(_names_bound(self._layout.body))
 
     def _read(self, node: ir.Import | ir.ImportFrom) -> None:
         self._last = node
@@ -97,19 +100,13 @@ class Imports:
 
 def _names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
     """Names that something else than a top-level import binds, in any scope of the file."""
-    waiting: list[object] = list(block)
     top = set(map(id, block))
-    while waiting:
-        node = waiting.pop()
+    for node in ir.nodes_in(block):
         if isinstance(node, (ir.Import, ir.ImportFrom)):
             if id(node) not in top:
                 yield from (alias.asname or alias.name for alias in node.names)
-            continue
-        yield from _bound_by(node)
-        if isinstance(node, tuple):
-            waiting.extend(node)
-        elif isinstance(node, msgspec.Struct):
-            waiting.extend(getattr(node, field) for field in node.__struct_fields__)
+        else:
+            yield from _bound_by(node)
 
 
 def _bound_by(node: object) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -11,8 +10,8 @@ from itertools import chain
 import msgspec
 
 from rnnlint.fixing.editing import CannotEditError, Edited
+from rnnlint.project.source import LINE_END
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 """What Python may raise on a text that it cannot make a program of."""
 
@@ -27,8 +26,8 @@ def flaw(edited: Edited) -> str | None:
         data = edited.data
     except CannotEditError as error:
         return str(error)
-    ends = set(_LINE_END.findall(edited.before.text))
-    if ends and not ends.issuperset(_LINE_END.findall(edited.text)):
+    ends = set(LINE_END.findall(edited.before.text))
+    if ends and not ends.issuperset(LINE_END.findall(edited.text)):
         return "its lines would end in different ways"
     before = _tree(edited.before.text)
     if before is None or not _compiles(edited.before.text):
@@ -136,7 +135,7 @@ class _Places:
     """Offsets of a tree's nodes in code points; a tree counts the bytes of each line."""
 
     def __init__(self, text: str) -> None:
-        starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+        starts = [0, *(end.end() for end in LINE_END.finditer(text))]
         self._starts = starts
         self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
 

@@ -11,6 +11,7 @@ into the decoded source (`Source.text`), so that `text[start:end]` is its text
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -348,6 +349,19 @@ class FileIR(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one file says."""
 
     body: tuple[Stmt, ...]
+
+
+def nodes_in(value: object) -> Iterator[Node]:
+    """Every node of a representation, parents first."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, tuple):
+            waiting.extend(current)
+        elif isinstance(current, msgspec.Struct):
+            if isinstance(current, Node):
+                yield current
+            waiting.extend(getattr(current, name) for name in current.__struct_fields__)
 
 
 class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):

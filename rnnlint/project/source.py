@@ -17,7 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 _HEAD = re.compile(rb"[ \t\f]*(?:#[^\r\n]*)?(?:(?:\r\n|\r|\n)[ \t\f]*#[^\r\n]*)?")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
 # The limit is on program text, but a notebook is mostly outputs: it may be this much larger.
 _NOTEBOOK_ALLOWANCE = 16
 
@@ -35,6 +35,20 @@ class Source(msgspec.Struct, frozen=True):
     """Names the raw bytes: equal files have equal digests."""
     cells: tuple[Cell, ...] | None = None
     """The code cells of a notebook."""
+
+    def encoded(self, text: str) -> bytes:
+        """The bytes of a text in the encoding of this file, with its byte order mark.
+
+        Raises:
+            UnicodeEncodeError: the encoding cannot hold the text.
+        """
+        return (_BOM if self.bom else b"") + text.encode(self.encoding)
+
+
+def newline_of(text: str) -> str:
+    """What the first line of a text ends in; a line feed where nothing ends."""
+    end = LINE_END.search(text)
+    return end[0] if end is not None else "\n"
 
 
 def content_digest(data: bytes) -> str:
@@ -126,7 +140,7 @@ class LineIndex:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._starts = [0, *(end.end() for end in _LINE_END.finditer(source.text))]
+        self._starts = [0, *(end.end() for end in LINE_END.finditer(source.text))]
         cells = source.cells or ()
         self._cell_starts = [cell.start for cell in cells]
         self._cell_rows = {
