@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.semantics import bases, joins, library, modules, parameters, tensors, things, values
+from rnnlint.semantics import (
+    bases,
+    companion,
+    joins,
+    library,
+    modules,
+    parameters,
+    tensors,
+    things,
+    values,
+)
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
@@ -160,6 +170,8 @@ def _library_container(run: Interpreter, owner: values.Container, name: str, pla
     if isinstance(value, Value):
         return value
     child = owner.fields["children"].get(name)
+    if child is None and owner.kind in companion.WRAPPERS:
+        return companion.wrapper_attribute(run, owner, name, place)
     return child if isinstance(child, Value) else values.Native(name, owner)
 
 

@@ -20,6 +20,8 @@ from rnnlint.semantics import (
     attributes,
     bases,
     branches,
+    collation,
+    companion,
     data,
     definitions,
     events,
@@ -90,6 +92,8 @@ class Interpreter:
         **torchtext.EFFECTS,
         **training.EFFECTS,
         **frameworks.EFFECTS,
+        **companion.EFFECTS,
+        **collation.EFFECTS,
     }
     """What calling a name of the catalogue does."""
     thing_methods: Mapping[str, Method] = {
@@ -98,6 +102,7 @@ class Interpreter:
         **training.METHODS,
         **frameworks.METHODS,
         **parsers.METHODS,
+        **companion.METHODS,
     }
     """What calling a method of a library's object does, by the kind of object."""
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import calls, iteration, library, parameters, recurrence, tensors, values
+from rnnlint.semantics import (
+    calls,
+    companion,
+    iteration,
+    library,
+    parameters,
+    recurrence,
+    tensors,
+    values,
+)
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Tensor, Value
 
@@ -278,6 +287,8 @@ def _call_container(
     inner = list(module.fields["children"].values())
     if module.kind in WRAPPERS:
         return calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
+    if module.kind in companion.WRAPPERS:
+        return companion.call_wrapper(run, module, arguments, place)
     if module.kind == "PackingWrapper" and inner and arguments.positional:
         source = as_tensor(arguments.positional[0])
         packed = tensors.changed(source, packed=True, padding=None)

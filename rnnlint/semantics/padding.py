@@ -18,7 +18,6 @@ def _pad_sequence(
 ) -> Value:
     given = arguments.bind(entry.parameters)
     batch_first = given.get("batch_first", values.FALSE)
-    side = given.get("padding_side", values.Const("right"))
     axis = None
     if isinstance(batch_first, values.Const):
         axis = 0 if batch_first.value else 1
@@ -27,7 +26,7 @@ def _pad_sequence(
     order, order_steps = iteration.order_of(sequences)
     shown = "True" if axis == 0 else "False"
     return Tensor(
-        padding=Padding(str(side.value) if isinstance(side, values.Const) else "", (step,)),
+        padding=Padding(side_of(given.get("padding_side")), (step,)),
         batch_axis=axis,
         batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
         calls=tensors.graph_of(sequences),
@@ -35,6 +34,13 @@ def _pad_sequence(
         order_steps=order_steps,
         root=place,
     )
+
+
+def side_of(given: Value | None) -> str:
+    """The side that `padding_side=` names: right where it is left out, "" where it is unknown."""
+    if given is None or given == values.NONE:
+        return "right"
+    return str(given.value) if isinstance(given, values.Const) else ""
 
 
 def _pad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:

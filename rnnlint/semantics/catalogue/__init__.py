@@ -33,6 +33,7 @@ def _load() -> tuple[Table, dict[str, str]]:
     from rnnlint.semantics.catalogue import (
         accelerate,
         allennlp,
+        companion,
         fastai,
         ignite,
         lightning,
@@ -47,7 +48,7 @@ def _load() -> tuple[Table, dict[str, str]]:
     aliases: dict[str, str] = {}
     for library in (
         torch, lightning, transformers, accelerate, ignite, fastai, skorch, torchtext, numeric,
-        allennlp,
+        allennlp, companion,
     ):  # fmt: skip
         table.update(library.TABLE)
         aliases.update(library.ALIASES)
