@@ -99,6 +99,17 @@ class Code:
             found = by_position[position : position + 1]
         return Part(call.path, found[0].value.start, found[0].value.end) if found else None
 
+    def receiver(self, call: Stretch) -> Part | None:
+        """What a method is called on: `scaler` in `scaler.step(optimizer)`.
+
+        Raises:
+            CannotPlaceError: there is no call.
+        """
+        function = self._call(call).func
+        if not isinstance(function, ir.Attribute):
+            return None
+        return Part(call.path, function.value.start, function.value.end)
+
     def _call(self, call: Stretch) -> ir.Call:
         return call_at(self.layout(call.path), call.start, call.end)
 

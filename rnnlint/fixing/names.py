@@ -30,7 +30,7 @@ class Imports:
     @cached_property
     def _taken(self) -> set[str]:
         # Most repairs name nothing of a library, and the whole file is read for this.
-        return set(_names_bound(self._layout.body))
+        return set(names_bound(self._layout.body))
 
     def _read(self, node: ir.Import | ir.ImportFrom) -> None:
         self._last = node
@@ -98,7 +98,7 @@ class Imports:
         return None
 
 
-def _names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
+def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
     """Names that something else than a top-level import binds, in any scope of the file."""
     top = set(map(id, block))
     for node in ir.nodes_in(block):

@@ -15,6 +15,7 @@ from rnnlint.semantics.values import Place, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.frames import Call
+    from rnnlint.semantics.naming import Scope
     from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
 
 
@@ -159,7 +160,21 @@ class LossComputed(Event):
         self.options = options
 
 
-class Backward(Event):
+class Update(Event):
+    """Base of what updates the weights: a backward pass, and what an optimizer does.
+
+    `scopes` are the names of the code under way, outermost first: first the file where the
+    run begins, then the function of each call in `context.stack`.
+    """
+
+    __slots__ = ("scopes",)
+
+    def __init__(self, place: Place, context: Context) -> None:
+        super().__init__(place, context)
+        self.scopes: tuple[Scope, ...] = ()
+
+
+class Backward(Update):
     """A backward pass; `implicit` when a framework's trainer runs it."""
 
     __slots__ = ("calls", "implicit", "retains_graph", "scaled")
@@ -180,7 +195,7 @@ class Backward(Event):
         self.scaled = scaled
 
 
-class OptimizerEvent(Event):
+class OptimizerEvent(Update):
     """`what` is "step", "zero_grad", "unscale", "rate" (a param_groups edit), "built",
     "attached" (a scheduler is built for it), or "schedule" (that one is stepped)."""
 

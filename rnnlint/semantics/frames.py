@@ -98,12 +98,15 @@ class Frame:
 class Call:
     """One call of a function of the project that is under way."""
 
-    __slots__ = ("arguments", "function", "place")
+    __slots__ = ("arguments", "function", "names", "place")
 
-    def __init__(self, function: values.Function, place: Place, arguments: Arguments) -> None:
+    def __init__(
+        self, function: values.Function, place: Place, arguments: Arguments, names: Store
+    ) -> None:
         self.function = function
         self.place = place
         self.arguments = arguments
+        self.names = names
 
 
 Effect: TypeAlias = "Callable[[Interpreter, Entry, str, Arguments, Place], Value]"

@@ -29,6 +29,7 @@ from rnnlint.semantics import (
     frameworks,
     joins,
     library,
+    naming,
     operations,
     padding,
     parsers,
@@ -144,6 +145,8 @@ class Interpreter:
 
     def emit(self, event: events.Event) -> None:
         event.time = len(self.events)
+        if isinstance(event, events.Update):
+            event.scopes = naming.scopes_under_way(self, event)
         self.events.append(event)
 
     def tick(self) -> None:
@@ -261,7 +264,7 @@ class Interpreter:
         self.executed.add(id(function.node))
         begun, seen = self.steps, len(self.events)
         saved, saved_filling = self.context, self.filling
-        self.calls.append(Call(function, place, arguments))
+        self.calls.append(Call(function, place, arguments, frame.scope))
         self.filling = []
         self.context = msgspec.structs.replace(
             saved,
