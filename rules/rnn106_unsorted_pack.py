@@ -68,9 +68,9 @@ for x, lengths in DataLoader(rows, batch_size=2, shuffle=True, collate_fn=collat
 - Where the lengths come from was not seen.
 
 ## Fix safety
-There is no automatic fix yet. Passing `enforce_sorted=False` is safe: what was sorted before
-gives the same result, what was not no longer raises. If a hand-written sort and its inverse
-stand around the call, remove both or neither.
+The fix passes `enforce_sorted=False` and is safe: a sorted batch gives the same result, another no
+longer raises. There is no fix where arguments come in a dictionary, or where a variable decides
+about the order.
 
 ## References
 - [pack_padded_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html),
@@ -81,11 +81,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Packing, Program, Rule, values
+from rnnlint.api import (
+    Applicability,
+    CannotPlaceError,
+    Diagnostic,
+    Fix,
+    Level,
+    Packing,
+    Place,
+    Program,
+    Rule,
+    operations,
+    values,
+)
+
+_ENFORCE_SORTED = 3
+"""Its position among the arguments."""
 
 
 class UnsortedPack(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):
@@ -100,7 +116,26 @@ class UnsortedPack(Rule):
                     "and wants them in descending order",
                     help="pass enforce_sorted=False: PyTorch sorts and restores the order itself",
                     trail=program.call_path(packing),
+                    fix=_fix(program, packing.place),
                 )
+
+
+def _fix(program: Program, call: Place) -> Fix | None:
+    code = program.code
+    try:
+        if code.spreads(call):
+            return None
+        given = code.argument(call, "enforce_sorted", _ENFORCE_SORTED)
+    except CannotPlaceError:
+        return None
+    change: operations.AnyOperation
+    if given is None:
+        change = operations.SetArgument(call.path, call.start, call.end, "enforce_sorted", "False")
+    elif code.text(given) == "True":
+        change = operations.Replace(given.path, given.start, given.end, "False")
+    else:
+        return None
+    return code.repair("pass enforce_sorted=False", [change], Applicability.SAFE)
 
 
 def _order(lengths: values.Value) -> str:

@@ -84,9 +84,12 @@ for x, lengths in DataLoader(rows, batch_size=2, collate_fn=collate):
 - The device is the CPU, or is not known.
 
 ## Fix safety
-There is no automatic fix yet. Adding `.cpu()` at the call is safe: it does nothing to a tensor
-that is on the CPU already. It waits for the GPU when the tensor is not, so it costs less not to
-move the lengths in the first place.
+The fix passes `lengths.cpu()`, and is safe: that does nothing to a tensor which is on the CPU
+already. A move to the accelerator in the call itself is taken back instead. `.cpu()` waits for the
+accelerator, so it costs less not to move the lengths in the first place.
+
+The fix is unsafe where the same call also gets lengths of which nothing is known, for they could
+be a list. There is none where they are a list, or where arguments come in a dictionary.
 
 ## References
 - [PyTorch issue 43227](https://github.com/pytorch/pytorch/issues/43227)
@@ -95,13 +98,36 @@ move the lengths in the first place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Packing, Program, Rule, values
+from rnnlint.api import (
+    Applicability,
+    CannotPlaceError,
+    Diagnostic,
+    Fix,
+    Level,
+    Packing,
+    Place,
+    Program,
+    Rule,
+    operations,
+    values,
+)
+
+_LENGTHS = 1
+"""Its position among the arguments."""
+_MOVED = re.compile(
+    r"(.*)\.(?:cuda\([^()]*\)|to\([\w.:'\"]*(?:device|cuda|gpu)[\w.:'\"]*\))", re.DOTALL
+)
+"""A tensor that is moved where it stands; the group is the tensor."""
+_TIGHT = re.compile(r"[A-Za-z_][\w.]*(?:[\[(][^\[\]()]*[\])]|\.\w+)*")
+"""An expression behind which a method can be called without parentheses."""
 
 
 class LengthsOnGpu(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):
@@ -116,4 +142,32 @@ class LengthsOnGpu(Rule):
                     "CPU and raises",
                     help="pass lengths.cpu()",
                     trail=[*lengths.device_steps, *program.call_path(packing)],
+                    fix=_fix(program, packing.place),
                 )
+
+
+def _fix(program: Program, call: Place) -> Fix | None:
+    code = program.code
+    kinds = {_kind(event.lengths) for event in program.possible(Packing) if event.place == call}
+    if "other" in kinds:
+        return None
+    try:
+        lengths = None if code.spreads(call) else code.argument(call, "lengths", _LENGTHS)
+    except CannotPlaceError:
+        return None
+    if lengths is None:
+        return None
+    text = code.text(lengths)
+    moved = _MOVED.fullmatch(text)
+    tensor = moved[1] if moved is not None else text
+    if not _TIGHT.fullmatch(tensor):
+        tensor = f"({tensor})"
+    change = operations.Replace(lengths.path, lengths.start, lengths.end, f"{tensor}.cpu()")
+    applicability = Applicability.UNSAFE if "unknown" in kinds else Applicability.SAFE
+    return code.repair("take the lengths to the CPU", [change], applicability)
+
+
+def _kind(lengths: values.Value) -> str:
+    if isinstance(lengths, values.Tensor):
+        return "tensor"
+    return "unknown" if isinstance(lengths, values.Unknown) else "other"
