@@ -124,6 +124,9 @@ class _Loop:
         self._withheld: list[Withheld] = []
         self._refused: set[tuple[str, Span]] = set()
         """Codes and places of what is not to be tried again."""
+        self._digests = findings.digests
+        self._lost: set[str] = set()
+        """Files that are no longer what was analysed at first."""
 
     def run(self, wishes: Wishes) -> None:
         for _ in range(MAX_PASSES):
@@ -165,7 +168,7 @@ class _Loop:
             if isinstance(source, Notice):
                 raise _UnreadableError(f"{path} {source.message}")
             self._before[path] = source
-        analysed = self._findings.digests.get(path)
+        analysed = self._digests.get(path)
         if analysed not in (None, self._before[path].digest):
             raise _UnreadableError(_CHANGED.format(path))
         return self._before[path]
@@ -179,8 +182,11 @@ class _Loop:
     def _readable(self, repairs: Iterable[Repair]) -> list[Repair]:
         """Those that are not refused, whose files are those that were analysed."""
         kept: list[Repair] = []
+        lost = frozenset(self._lost)
         for each in repairs:
-            if any(_key(diagnostic) in self._refused for diagnostic in each.diagnostics):
+            if not lost.isdisjoint(each.paths) or any(
+                _key(diagnostic) in self._refused for diagnostic in each.diagnostics
+            ):
                 continue
             reason = self._why_not(each.paths)
             if reason is None:
@@ -196,6 +202,7 @@ class _Loop:
                     return f"it changes {path} too, and the standard input is one file"
                 self._source(path)
         except _UnreadableError as error:
+            self._lost.add(path)
             return str(error)
         return None
 
@@ -246,7 +253,8 @@ class _Loop:
         # A file that cannot be parsed becomes a notice where the diagnostic is silenced.
         told |= {(each.span.path, each.message) for each in self._findings.diagnostics}
         for notice in trial.findings.notices:
-            if (notice.path, notice.message) not in told:
+            concerns_it = notice.path in trial.edited or notice.path == "."
+            if concerns_it and (notice.path, notice.message) not in told:
                 suspects = _touching({notice.path}, trial.repairs)
                 return _Failure(f"{notice.path}: {notice.message}", suspects)
         difference = compare(
@@ -278,6 +286,8 @@ class _Loop:
         self._refused = {(code, _start(moves.span(span))) for code, span in self._refused}
         self._sources.update({path: each.after for path, each in trial.edited.items()})
         self._findings = trial.findings
+        # What was analysed once is not to become something else.
+        self._digests = {**trial.findings.digests, **self._digests}
         self._done += trial.repairs
 
 

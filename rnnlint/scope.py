@@ -11,6 +11,7 @@ from rnnlint import selection
 from rnnlint.diagnostic import Diagnostic, Edit, Fix, Location
 from rnnlint.project.config import Settings
 from rnnlint.project.patterns import per_file_ignores
+from rnnlint.project.source import HALF_A_PAIR
 from rnnlint.registry import RuleInfo
 
 UNPARSABLE = ("RNN001", "unparsable-file")
@@ -121,7 +122,9 @@ def offered(
 
 
 def _is_sound(fix: Fix, texts: Mapping[str, str]) -> bool:
-    """Whether the edits lie within their files and apart from each other."""
+    """Whether the edits are text, lie within their files, and apart from each other."""
+    if any(HALF_A_PAIR.search(edit.replacement) for edit in fix.edits):
+        return False
     ends: dict[str, int] = {}
     for edit in sorted(fix.edits, key=lambda one: (one.path, one.start, one.end)):
         if not ends.get(edit.path, 0) <= edit.start <= edit.end <= len(texts[edit.path]):

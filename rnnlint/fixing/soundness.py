@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import sys
+import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -14,6 +17,18 @@ from rnnlint.project.source import LINE_END
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 """What Python may raise on a text that it cannot make a program of."""
+_VERSIONS = tuple((3, minor) for minor in range(7, sys.version_info.minor + 1))
+"""The versions of Python whose syntax this one can tell apart."""
+_LAYOUT = frozenset(
+    (
+        tokenize.NEWLINE,
+        tokenize.NL,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENCODING,
+        tokenize.ENDMARKER,
+    )
+)
 
 
 def flaw(edited: Edited) -> str | None:
@@ -30,24 +45,35 @@ def flaw(edited: Edited) -> str | None:
     if ends and not ends.issuperset(LINE_END.findall(edited.text)):
         return "its lines would end in different ways"
     before = _tree(edited.before.text)
-    if before is None or not _compiles(edited.before.text):
+    if before is None:
         return None
     after = _tree(edited.text)
-    if after is None or not _compiles(data):
+    if after is None or (
+        _compiles(edited.before.encoded(edited.before.text)) and not _compiles(data)
+    ):
         return "it would no longer compile"
-    return _misplaced(edited, before, after)
+    version = _oldest(edited.before.text)
+    if _tree(edited.text, version) is None:
+        return "it would need Python {}.{} or later".format(*_oldest(edited.text))
+    return _misplaced(edited, before, after) or _misread(edited)
 
 
-def _tree(text: str) -> ast.Module | None:
+def _tree(text: str, version: tuple[int, int] | None = None) -> ast.Module | None:
+    """What a version of Python makes of a text, the running one unless told otherwise."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
+            return ast.parse(text, feature_version=version)
     except _UNREADABLE:
         return None
 
 
-def _compiles(program: str | bytes) -> bool:
+def _oldest(text: str) -> tuple[int, int]:
+    """The oldest Python that can read a text which the running one can."""
+    return next((version for version in _VERSIONS if _tree(text, version)), _VERSIONS[-1])
+
+
+def _compiles(program: bytes) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,11 +157,56 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield from _blocks(part)
 
 
+def _misread(edited: Edited) -> str | None:
+    """Say where a word that was not edited has become part of a comment, string or other word."""
+    before, after = _words(edited.before.text), _words(edited.text)
+    ends = {edit.start for edit in edited.edits}
+    for start, word in before.items() if after else ():
+        # A comment may get longer.
+        if _touches(edited, start, word.end) or (word.text[0] == "#" and word.end in ends):
+            continue
+        now = after.get(edited.moved(start)[0])
+        if now is None or now.text != word.text:
+            return f"line {word.row} would mean something else"
+    return None
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """A word, sign, string or comment."""
+
+    text: str
+    row: int
+    end: int
+
+
+def _words(text: str) -> dict[int, _Word]:
+    """The words of a text by the offsets at which they begin.
+
+    There are none where Python's own tokenizer finds fault with the text.
+    """
+    starts = _line_starts(text)
+    readline = io.StringIO(text, newline=None).readline
+    found: dict[int, _Word] = {}
+    try:
+        for token in tokenize.generate_tokens(readline):
+            if token.type not in _LAYOUT:
+                (row, column), (last, behind) = token.start, token.end
+                end = starts[last - 1] + behind
+                found[starts[row - 1] + column] = _Word(token.string, row, end)
+    except (tokenize.TokenError, SyntaxError):
+        return {}
+    return found
+
+
+def _line_starts(text: str) -> list[int]:
+    return [0, *(end.end() for end in LINE_END.finditer(text))]
+
+
 class _Places:
     """Offsets of a tree's nodes in code points; a tree counts the bytes of each line."""
 
     def __init__(self, text: str) -> None:
-        starts = [0, *(end.end() for end in LINE_END.finditer(text))]
+        starts = _line_starts(text)
         self._starts = starts
         self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
 

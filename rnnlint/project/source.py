@@ -16,8 +16,9 @@ _BOM = b"\xef\xbb\xbf"
 # PEP 263: a comment in the first line, or in the second when the first says nothing.
 _HEAD = re.compile(rb"[ \t\f]*(?:#[^\r\n]*)?(?:(?:\r\n|\r|\n)[ \t\f]*#[^\r\n]*)?")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 LINE_END = re.compile(r"\r\n|\r|\n")
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+"""What no encoding of Unicode can hold."""
 # The limit is on program text, but a notebook is mostly outputs: it may be this much larger.
 _NOTEBOOK_ALLOWANCE = 16
 
@@ -101,7 +102,7 @@ def source_from_bytes(path: str, data: bytes) -> Source | Notice:
         where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
         message = f"is not {encoding}{where}; declare its encoding in the first line, or convert it"
         return Notice(path, message, fatal=True)
-    if encoding != "utf-8" and _SURROGATE.search(text) is not None:
+    if encoding != "utf-8" and HALF_A_PAIR.search(text) is not None:
         message = f"holds half a surrogate pair in {encoding}, which is no text; write it as escape"
         return Notice(path, message, fatal=True)
     return Source(path, text, encoding, bom, content_digest(data))
