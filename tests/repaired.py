@@ -47,3 +47,16 @@ def repaired(project: Path, *paths: str, unsafe: bool = True, **options: object)
         saving.report(opened, results, 0.0),
         frozenset(d.code for d in before.diagnostics if d.fix is not None),
     )
+
+
+def saved(project: Path, *paths: str, unsafe: bool = True) -> engine.Outcome:
+    """Repair a project on disk, and say what came of it."""
+    request = engine.Request(
+        paths=paths,
+        cwd=str(project),
+        no_cache=True,
+        inline_config=(f"unsafe-fixes = {str(unsafe).lower()}",),
+    )
+    opened = engine.open_request(request)
+    results = [saving.save(each) for each in repair.repair(opened, repair.fixes)]
+    return saving.report(opened, results, 0.0)

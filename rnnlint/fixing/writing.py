@@ -29,33 +29,55 @@ class CannotWriteError(Exception):
         self.reason = reason
 
 
+class _Prepared(msgspec.Struct, frozen=True):
+    """What is ready to take the place of a file, and the file as it was, to be put back."""
+
+    target: str
+    temporary: str
+    original: str | None
+
+
 def replace_together(root: Path, files: Mapping[str, Replacement]) -> None:
-    """Replace files that belong together.
+    """Replace files that belong together: all of them or none.
 
     What they shall hold is written beside them first, so that none is touched if one of them
-    must be left alone.  Permissions and owner stay, and a link goes on to lead where it does.
+    must be left alone.  Permissions and owner stay, and a symbolic link goes on to lead where
+    it does.  Another name of the same file, a hard link, keeps what it held.
 
     Raises:
         CannotWriteError: one of the files must not or cannot be written.
     """
-    prepared: dict[str, tuple[str, str]] = {}
+    prepared: dict[str, _Prepared] = {}
     try:
         for path, wanted in sorted(files.items()):
             with _blamed(path):
                 target = _target(root, path)
                 if not _holds(target, wanted.data):
                     _check(path, target, wanted)
-                    prepared[path] = (target, _written_beside(target, wanted.data))
-        for path, (target, _) in prepared.items():
+                    prepared[path] = _prepared(target, wanted, alone=len(files) == 1)
+        for path, each in prepared.items():
             with _blamed(path):
-                _check(path, target, files[path])
-        for path, (target, temporary) in prepared.items():
-            with _blamed(path):
-                os.replace(temporary, target)
+                _check(path, each.target, files[path])
+        _put_in_place(prepared)
     finally:
-        for _, temporary in prepared.values():
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        for each in prepared.values():
+            _remove(each.temporary, each.original)
+
+
+def _put_in_place(prepared: Mapping[str, _Prepared]) -> None:
+    """Let what is ready take its place; if one of the files refuses, the others go back."""
+    done: list[_Prepared] = []
+    try:
+        for path, each in prepared.items():
+            with _blamed(path):
+                done.append(each)
+                os.replace(each.temporary, each.target)
+    except BaseException:
+        for each in done:
+            if each.original is not None:
+                with contextlib.suppress(OSError):
+                    os.replace(each.original, each.target)
+        raise
 
 
 @contextlib.contextmanager
@@ -70,7 +92,7 @@ def _blamed(path: str) -> Iterator[None]:
 def _target(root: Path, path: str) -> str:
     """The file that a path leads to."""
     target = os.path.realpath(root / path)
-    if os.path.commonpath([os.path.realpath(root), target]) != os.path.realpath(root):
+    if not Path(target).is_relative_to(os.path.realpath(root)):
         raise CannotWriteError(
             path, "is a link to a file outside the project, so it was left alone"
         )
@@ -89,23 +111,53 @@ def _check(path: str, target: str, wanted: Replacement) -> None:
         raise CannotWriteError(path, "is write-protected, so it was left alone")
 
 
+def _prepared(target: str, wanted: Replacement, *, alone: bool) -> _Prepared:
+    temporary = _written_beside(target, wanted.data)
+    if alone:
+        return _Prepared(target, temporary, None)
+    try:
+        return _Prepared(target, temporary, _kept_beside(target))
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _kept_beside(target: str) -> str:
+    """Give a file a second name, or copy it where files have one name; return that."""
+    name = _name_beside(target)
+    try:
+        os.link(target, name)
+    except OSError:
+        return _written_beside(target, Path(target).read_bytes())
+    return name
+
+
 def _written_beside(target: str, data: bytes) -> str:
     """Write a file that can take the place of another; return its path."""
     status = os.stat(target)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = _name_beside(target)
     try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         _made_like(temporary, target, status)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        _remove(temporary)
         raise
     return temporary
+
+
+def _name_beside(target: str) -> str:
+    return os.path.join(os.path.dirname(target), f".rnnlint-{os.urandom(8).hex()}")
+
+
+def _remove(*paths: str | None) -> None:
+    for path in paths:
+        if path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _made_like(temporary: str, target: str, status: os.stat_result) -> None:
