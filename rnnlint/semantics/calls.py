@@ -38,6 +38,7 @@ def call_method(
     callee = attributes.get_attribute(run, receiver, name, place)
     misread = name == "backward" and isinstance(receiver, _NO_LOSSES)
     if misread or isinstance(callee, values.Unknown):
+        run.passages.unknown.add(place)
         return library.unknown_method(run, receiver, name, arguments, place)
     return call(run, callee, arguments, place)
 
@@ -52,6 +53,7 @@ def call(run: Interpreter, callee: Value, arguments: Arguments, place: Place) ->
     caller = _CALLERS.get(type(callee))
     if caller is not None:
         return caller(run, callee, arguments, place)
+    run.passages.unknown.add(place)
     if frameworks.is_tokenizer_call("__call__", arguments):
         return frameworks.encode(run, arguments, place)
     return opaque(run, "", arguments, place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rnnlint.semantics import calls, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
@@ -284,7 +286,7 @@ def _arrived(value: Value, place: Place) -> Value:
     """Add the loader to the provenance of the padded tensors in a batch."""
     if isinstance(value, Tensor) and value.padding is not None:
         step = Step(place, "this loader yields the padded batches")
-        padding = Padding(value.padding.side, (*value.padding.steps, step))
+        padding = msgspec.structs.replace(value.padding, steps=(*value.padding.steps, step))
         return tensors.changed(value, padding=padding)
     if isinstance(value, values.Tuple):
         return values.Tuple(tuple(_arrived(item, place) for item in value.items))

@@ -72,10 +72,11 @@ class LayerCall(Event):
     """A recurrent layer runs over its input.
 
     `under` lists the calls under way with their arguments, when the state hangs on a
-    graph: one of them may have been handed the state.
+    graph: one of them may have been handed the state.  `scope` are the names around the
+    call of a layer that runs over padding.
     """
 
-    __slots__ = ("input", "layer", "remembered", "state", "under")
+    __slots__ = ("input", "layer", "remembered", "scope", "state", "under")
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class LayerCall(Event):
     ) -> None:
         super().__init__(place, context)
         self.under = under
+        self.scope: Scope | None = None
         self.remembered = False
         """Whether its result was also given for later calls that were not run again, so
         that it says nothing of when those results came to be."""

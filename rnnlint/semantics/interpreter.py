@@ -33,6 +33,7 @@ from rnnlint.semantics import (
     operations,
     padding,
     parsers,
+    passages,
     statements,
     torchtext,
     training,
@@ -129,6 +130,7 @@ class Interpreter:
         """Turns of loops in which the steps ran out, or a call was not run once more."""
         self.failures: list[Exception] = []
         self.histories = Histories()
+        self.passages = passages.Passages()
         self.calls: list[Call] = []
         """The calls under way, outermost first."""
         self.loop_counter = 0
@@ -247,6 +249,7 @@ class Interpreter:
         receiver: Value | None = None,
     ) -> Value:
         """Run a function of the project and return what it returns."""
+        self.passages.note_call(self, function, arguments, place)
         if len(self.calls) >= MAX_DEPTH or self._activations(function) >= MAX_ACTIVATIONS:
             return UNKNOWN
         gradients = self.context.gradients
@@ -322,6 +325,7 @@ class Interpreter:
                 value = function.defaults.get(name, UNKNOWN)
             if isinstance(value, values.Unknown) and parameter.annotation is not None:
                 value = self._annotated(parameter.annotation, function)
+            self.passages.note_binding(frame.place(parameter), value)
             frame.scope[name] = value
 
     def _annotated(self, annotation: ir.Expr, function: values.Function) -> Value:

@@ -325,6 +325,7 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         activation = values.Activation(_ACTIVATIONS[layer.kind], place)
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
     if layer.kind == "Embedding":
+        run.passages.note_lookup(layer, source, place)
         return tensors.changed(tensors.kept(source), rank=None, lengths=False, mask=False)
     if layer.kind in ("Dropout", "Dropout1d", "AlphaDropout", "Identity"):
         return source

@@ -293,6 +293,7 @@ def _call_container(
         source = as_tensor(arguments.positional[0])
         packed = tensors.changed(source, packed=True, padding=None)
         return tensors.mixed([calls.call(run, inner[0], Arguments([packed]), place)])
+    run.passages.chained.add(place)
     if module.kind != "Sequential" or not arguments.positional:
         return tensors.mixed(arguments.all())
     value = arguments.positional[0]

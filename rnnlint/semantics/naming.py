@@ -112,6 +112,15 @@ def scopes_under_way(run: Interpreter, event: Event) -> tuple[Scope, ...]:
     return tuple(scopes)
 
 
+def innermost_scope(run: Interpreter, path: str) -> Scope:
+    """All names of the function under way, as they are now, or of the body of a file."""
+    if run.calls:
+        call = run.calls[-1]
+        return Scope(call.function.module.path, call.function.node, dict(call.names), ())
+    module = run.modules.get(path)
+    return Scope(path, None, {} if module is None else dict(module.fields), ())
+
+
 def _objects(names: Names) -> Names:
     """Those of what has an identity, or may be one of several things that have."""
     return {

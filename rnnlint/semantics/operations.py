@@ -146,7 +146,7 @@ def padded(content: Value, filler: values.Filler, side: str) -> Value:
     base = content if isinstance(content, values.Tensor) else values.Tensor()
     if base.padding is not None and base.padding.side != side:
         side = ""
-    return tensors.changed(base, padding=values.Padding(side, (step,)), lengths=False)
+    return tensors.changed(base, padding=values.Padding(side, (step,), filler.value), lengths=False)
 
 
 def _is_sequence(value: Value) -> bool:
@@ -177,7 +177,7 @@ def extend_list(run: Interpreter, target: values.ListObject, more: Value, place:
     """`target.extend(more)` and `target += more`."""
     if isinstance(more, values.Filler) and not is_content(more.value):
         step = Step(more.place, "pads each sequence to a common length")
-        run.state.set(target.fields, "padding", values.Padding("right", (step,)))
+        run.state.set(target.fields, "padding", values.Padding("right", (step,), more.value))
         return
     old, new = target.fields["items"], iteration.known_items(run, more)
     if old is not None and new is not None and len(old) + len(new) <= 64:

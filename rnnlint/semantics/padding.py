@@ -26,7 +26,11 @@ def _pad_sequence(
     order, order_steps = iteration.order_of(sequences)
     shown = "True" if axis == 0 else "False"
     return Tensor(
-        padding=Padding(side_of(given.get("padding_side")), (step,)),
+        padding=Padding(
+            side_of(given.get("padding_side")),
+            (step,),
+            given.get("padding_value", UNKNOWN if arguments.open else values.Const(0)),
+        ),
         batch_axis=axis,
         batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
         calls=tensors.graph_of(sequences),
@@ -52,7 +56,8 @@ def _pad(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place:
     for position, amount in enumerate(amounts):
         if isinstance(amount, values.Shortfall):
             side = "right" if position % 2 else "left"
-            return operations.padded(content, values.Filler(place), side)
+            filler = given.get("value", UNKNOWN if arguments.open else values.Const(0))
+            return operations.padded(content, values.Filler(place, filler), side)
     return tensors.kept(content) if isinstance(content, Tensor) else tensors.mixed([content])
 
 
@@ -70,8 +75,11 @@ def keras_pad(run: Interpreter, arguments: Arguments, place: Place) -> Tensor:
     side = arguments.get(3, "padding")
     text = side.value if isinstance(side, values.Const) else "pre"
     step = Step(place, "pads every sequence to a common length")
+    filler = arguments.get(5, "value") or (UNKNOWN if arguments.open else values.Const(0))
     return Tensor(
-        padding=Padding("right" if text == "post" else "left", (step,)), batch_axis=0, root=place
+        padding=Padding("right" if text == "post" else "left", (step,), filler),
+        batch_axis=0,
+        root=place,
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar, cast
 
-from rnnlint.diagnostic import Span, TrailStep
+from rnnlint.diagnostic import Fix, Span, TrailStep
 from rnnlint.fixing.code import Code
+from rnnlint.fixing.initialising import Built, initialise
 from rnnlint.lowering import ir
 from rnnlint.project.config import FixStyle
 from rnnlint.semantics import events, modules, tensors, values
@@ -32,6 +33,8 @@ class Program:
         self._run = run
         self._locate = locate
         self.code = code
+        self.passages = run.passages
+        """The ways that padded batches take."""
         self.events = tuple(run.events)
         self._possible: dict[type[events.Event], tuple[events.Event, ...]] = {}
         self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
@@ -102,6 +105,24 @@ class Program:
     def possible_layers(self) -> tuple[values.Layer, ...]:
         """The same, also those that a constant of the program switches off."""
         return tuple(self._run.layers)
+
+    def initialisation_of(self, layer: values.Layer) -> Fix | None:
+        """The repair that initialises a recurrent layer where it is built."""
+        if layer.place is None:
+            return None
+        alternatives = self._built_at[layer.place]
+        kinds = frozenset(one.kind.removesuffix("Cell") for one in alternatives)
+        relu = all(_has_relu(one) for one in alternatives)
+        return initialise(self.code, layer.place, Built(kinds, relu), self._built_at)
+
+    @cached_property
+    def _built_at(self) -> Mapping[Place, list[values.Layer]]:
+        """Recurrent layers by the place of their construction."""
+        found: dict[Place, list[values.Layer]] = {}
+        for layer in self.possible_layers:
+            if layer.place is not None:
+                found.setdefault(layer.place, []).append(layer)
+        return found
 
     @cached_property
     def optimizers(self) -> tuple[values.Thing, ...]:
@@ -324,6 +345,12 @@ class Program:
         numbers = [number for _, number, _ in event.loops]
         inside = min((self._run.loop_depths.get(n, 0) for n in numbers), default=len(stack) - 1)
         return [Step(place, words) for place in stack[max(inside, 0) :]]
+
+
+def _has_relu(layer: values.Layer) -> bool:
+    nonlinearity = modules.option(layer, "nonlinearity")
+    relu = isinstance(nonlinearity, values.Const) and nonlinearity.value == "relu"
+    return relu and modules.is_plain(layer)
 
 
 def _is_step(event: events.Event) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics import events, modules, naming, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import Place, Step, Tensor, Value
 
@@ -60,6 +60,8 @@ def _emit_call(
     carries = state is not None and bool(tensors.graph_of(state))
     under = tuple(run.calls) if carries else ()
     call = events.LayerCall(place, run.context, layer, source, state, under)
+    if source.padding is not None:
+        call.scope = naming.innermost_scope(run, place.path)
     run.emit(call)
     return call
 

@@ -172,11 +172,22 @@ def _text_tensor(field: values.Thing, iterator: Place | None = None) -> Tensor:
     if iterator is not None:
         steps.append(Step(iterator, "this iterator yields the padded batches"))
     return Tensor(
-        padding=Padding("left" if left else "right", tuple(steps)),
+        padding=Padding("left" if left else "right", tuple(steps), _padding_id(field)),
         batch_axis=0 if batch_first else 1,
         batch_axis_steps=(Step(place, f"has batch_first={bool(batch_first)}"),),
         root=place,
     )
+
+
+def _padding_id(field: values.Thing) -> Value:
+    """The id that a Field pads with: its vocabulary begins with `<unk>` and `<pad>`."""
+    own = field.options.get("pad_token")
+    if values.default_truth(field.options.get("use_vocab", values.TRUE)) is not True:
+        return own if own is not None else UNKNOWN
+    unknown_token = field.options.get("unk_token", values.Const("<unk>"))
+    if not isinstance(unknown_token, values.Const) or own == values.NONE:
+        return UNKNOWN
+    return values.Const(0 if unknown_token.value is None else 1)
 
 
 EFFECTS: dict[str, Effect] = {

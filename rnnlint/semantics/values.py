@@ -190,6 +190,8 @@ class Padding(Record, frozen=True):
     side: str
     """"right", "left" or "" where it was not seen."""
     steps: Provenance
+    filler: Value = UNKNOWN
+    """What it consists of: the id of padding, where that is known."""
 
 
 class Activation(Record, frozen=True):
