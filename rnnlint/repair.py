@@ -23,11 +23,13 @@ from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.source import Source, read_source, source_from_bytes
 
 MAX_PASSES = 10
-_CHANGED = "{} changed on disk meanwhile, so it was left alone"
+_CHANGED = "changed on disk meanwhile, so it was left alone"
 _STILL_THERE = "the finding would still be there"
 _TOO_MANY = f"there is more to repair after {MAX_PASSES} passes; run it again"
 
-Wishes = Callable[[Findings, Callable[[str], Source]], list[Repair]]
+Read = Callable[[str], Source | None]
+"""A file of the project as it is at this stage; None if it is no longer what was analysed."""
+Wishes = Callable[[Findings, Read], list[Repair]]
 """What is to be done about the findings of a project, whose files can be read."""
 
 
@@ -59,7 +61,7 @@ def fixes(project: Project) -> Wishes:
     if project.settings.unsafe_fixes:
         allowed.append(Applicability.UNSAFE)
 
-    def wishes(findings: Findings, read: Callable[[str], Source]) -> list[Repair]:
+    def wishes(findings: Findings, read: Read) -> list[Repair]:
         return [
             Repair((diagnostic,), diagnostic.fix.edits)
             for diagnostic in findings.diagnostics
@@ -105,7 +107,12 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 class _UnreadableError(Exception):
-    """A file is not what was analysed; the message says why."""
+    """A file is not what was analysed; the reason says why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class _Loop:
@@ -127,26 +134,27 @@ class _Loop:
         self._digests = findings.digests
         self._lost: set[str] = set()
         """Files that are no longer what was analysed at first."""
+        self._told: dict[str, Notice] = {}
 
     def run(self, wishes: Wishes) -> None:
         for _ in range(MAX_PASSES):
-            repairs = compatible(self._readable(wishes(self._findings, self._source)))
+            repairs = compatible(self._readable(wishes(self._findings, self._text)))
             if not repairs:
                 return
             trial = self._settled(repairs, _Trial((), {}, self._findings))
             self._carry_out(trial)
-        if self._readable(wishes(self._findings, self._source)):
-            notices = (*self._findings.notices, Notice(".", _TOO_MANY, skips=False))
-            self._findings = msgspec.structs.replace(self._findings, notices=notices)
+        if self._readable(wishes(self._findings, self._text)):
+            self._told["."] = Notice(".", _TOO_MANY, skips=False)
 
     def result(self) -> Repaired:
         diagnostics = tuple(
             msgspec.structs.replace(each, fix=None) if _key(each) in self._refused else each
             for each in self._findings.diagnostics
         )
+        notices = (*self._findings.notices, *self._told.values())
         return Repaired(
             self._project,
-            msgspec.structs.replace(self._findings, diagnostics=diagnostics),
+            msgspec.structs.replace(self._findings, diagnostics=diagnostics, notices=notices),
             {path: self._before[path] for path in self._sources},
             self._sources,
             tuple(self._done),
@@ -166,12 +174,19 @@ class _Loop:
         if path not in self._before:
             source = self._read(path)
             if isinstance(source, Notice):
-                raise _UnreadableError(f"{path} {source.message}")
+                raise _UnreadableError(path, source.message)
             self._before[path] = source
         analysed = self._digests.get(path)
         if analysed not in (None, self._before[path].digest):
-            raise _UnreadableError(_CHANGED.format(path))
+            raise _UnreadableError(path, _CHANGED)
         return self._before[path]
+
+    def _text(self, path: str) -> Source | None:
+        try:
+            return self._source(path)
+        except _UnreadableError as error:
+            self._told[path] = Notice(path, error.reason, fatal=True, skips=False)
+            return None
 
     def _read(self, path: str) -> Source | Notice:
         project = self._project
@@ -202,7 +217,7 @@ class _Loop:
                     return f"it changes {path} too, and the standard input is one file"
                 self._source(path)
         except _UnreadableError as error:
-            self._lost.add(path)
+            self._lost.add(error.path)
             return str(error)
         return None
 

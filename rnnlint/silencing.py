@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rnnlint.diagnostic import Diagnostic, Edit, Location
 from rnnlint.engine import Findings
 from rnnlint.fixing.choosing import Repair
 from rnnlint.opening import Project
 from rnnlint.project.source import LineIndex, Source, newline_of
-from rnnlint.repair import Wishes
+from rnnlint.repair import Read, Wishes
 from rnnlint.scope import UNPARSABLE
 from rnnlint.statements import logical_lines, statement_comments
 from rnnlint.suppression import UNUSED_CODE, RuleList, rule_lists
 
-_FIRST_LINES = re.compile(r"(?:#!.*(?:\r\n|\r|\n))?(?:[ \t\f]*#.*coding[:=].*(?:\r\n|\r|\n))?")
+_FIRST_LINES = re.compile(
+    r"(?:#![^\r\n]*(?:\r\n|\r|\n))?(?:[ \t\f]*#[^\r\n]*coding[:=][^\r\n]*(?:\r\n|\r|\n))?"
+)
 
 
 def comments(project: Project) -> Wishes:
@@ -24,16 +26,18 @@ def comments(project: Project) -> Wishes:
     Findings in notebooks, and those on comments that list no rule, are left alone.
     """
 
-    def wishes(findings: Findings, read: Callable[[str], Source]) -> list[Repair]:
+    def wishes(findings: Findings, read: Read) -> list[Repair]:
         found: dict[str, list[Diagnostic]] = {}
         for diagnostic in findings.diagnostics:
             span = diagnostic.span
             if span.path in project.asked.reported and span.cell is None:
                 found.setdefault(span.path, []).append(diagnostic)
+        sources = {path: read(path) for path in found}
         return [
             repair
-            for path, diagnostics in found.items()
-            for repair in _File(read(path)).silenced(diagnostics)
+            for path, source in sources.items()
+            if source is not None
+            for repair in _File(source).silenced(found[path])
         ]
 
     return wishes
@@ -59,8 +63,10 @@ class _File:
             if target is not None:
                 groups.setdefault(target, []).append(diagnostic)
         for (offset, before, after), of_place in groups.items():
-            codes = ", ".join(dict.fromkeys(diagnostic.code for diagnostic in of_place))
-            edit = Edit(self._path, offset, offset, before + codes + after)
+            codes = list(dict.fromkeys(diagnostic.code for diagnostic in of_place))
+            if not before:  # a list that named no rule is reported, until it names one
+                codes = [code for code in codes if code != UNUSED_CODE] or codes
+            edit = Edit(self._path, offset, offset, before + ", ".join(codes) + after)
             yield Repair(tuple(of_place), (edit,))
 
     def _target(self, diagnostic: Diagnostic) -> tuple[int, str, str] | None:
