@@ -1,0 +1,201 @@
+"""Recurrent layers are initialised where they are built.
+
+With the companion that is one line behind the construction, or a call around it.  In plain
+PyTorch it is a loop over the parameters: each gate of the recurrent weights becomes orthogonal,
+and the forget gate of an LSTM starts with a bias of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from rnnlint.diagnostic import Applicability, Fix
+from rnnlint.fixing import operations
+from rnnlint.fixing.arguments import call_at
+from rnnlint.fixing.code import Code, Stretch
+from rnnlint.fixing.constructions import Named, named, path_to
+from rnnlint.fixing.layout import CannotPlaceError, Layout
+from rnnlint.lowering import ir
+
+_COMPANION = "{rnnlint.runtime.init_recurrent_}"
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_MESSAGE = "initialise the layer where it is built"
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The recurrent layers that one construction builds: mostly one, or one of several."""
+
+    kinds: frozenset[str]
+    """"LSTM", "GRU" or "RNN", of cells too."""
+    relu: bool = False
+    """Whether it is an RNN with ReLU."""
+
+
+def initialise(
+    code: Code, call: Stretch, built: Built, constructions: Collection[Stretch]
+) -> Fix | None:
+    """The repair that initialises a recurrent layer.
+
+    Args:
+        code: the project.
+        call: the construction of the layer.
+        built: what it builds.
+        constructions: where the project builds recurrent layers.
+    """
+    try:
+        layout = code.layout(call.path)
+        node = call_at(layout, call.start, call.end)
+        places = {(one.start, one.end) for one in constructions if one.path == call.path}
+        name = named(layout, node, lambda one: (one.start, one.end) in places)
+        if code.fix_style == "torch":
+            wanted = _in_plain_torch(call.path, layout, node, name, built)
+        else:
+            wanted = _with_companion(call.path, layout, node, name)
+    except CannotPlaceError:
+        return None
+    return code.repair(_MESSAGE, wanted, Applicability.SAFE)
+
+
+# --- with the companion -----------------------------------------------------------------
+
+
+def _with_companion(
+    path: str, layout: Layout, call: ir.Call, name: Named | None
+) -> list[operations.AnyOperation]:
+    if name is not None and not name.is_list:
+        return [_behind(path, name, [f"{_COMPANION}({name.name})"])]
+    return [
+        _inserted(path, call.start, f"{_COMPANION}("),
+        *_shifted(path, layout, call, len("init_recurrent_(")),
+        _inserted(path, call.end, ")"),
+    ]
+
+
+def _behind(path: str, name: Named, lines: Iterable[str]) -> operations.Insert:
+    return operations.Insert(path, name.anchor, name.anchor, tuple(lines))
+
+
+def _inserted(path: str, offset: int, code: str) -> operations.Replace:
+    return operations.Replace(path, offset, offset, code)
+
+
+def _shifted(
+    path: str, layout: Layout, call: ir.Call, width: int
+) -> Iterable[operations.AnyOperation]:
+    """Lines of a call that are aligned with its first argument stay so."""
+    text = layout.text[call.start : call.end]
+    if '"""' in text or "'''" in text:
+        return
+    column = call.start - layout.line_start(call.start)
+    line = layout.next_line(call.start)
+    while line < call.end:
+        indentation = layout.indentation(line)
+        if len(indentation) > column and "\t" not in indentation:
+            yield _inserted(path, line, " " * width)
+        line = layout.next_line(line)
+
+
+# --- in plain PyTorch ---------------------------------------------------------------------
+
+
+def _in_plain_torch(
+    path: str, layout: Layout, call: ir.Call, name: Named | None, built: Built
+) -> list[operations.AnyOperation]:
+    used = _names_around(layout, call)
+    if name is None:
+        return _hoisted(path, layout, call, built, used)
+    if not name.is_list:
+        return [_behind(path, name, _loop(name.name, built, used))]
+    one = _free(("rnn", "layer", "recurrent_layer"), used)
+    lines = [f"for {one} in {name.name}:", *_indented(_loop(one, built, used))]
+    return [_behind(path, name, lines)]
+
+
+def _hoisted(
+    path: str, layout: Layout, call: ir.Call, built: Built, used: Collection[str]
+) -> list[operations.AnyOperation]:
+    """The layer gets a name in a statement of its own, before that which uses it."""
+    statement = layout.statement_at(call.start).node
+    text = layout.text[call.start : call.end]
+    simple = isinstance(statement, (ir.Assign, ir.AugAssign, ir.ExprStmt, ir.Return))
+    if not simple or "\n" in text or "\r" in text or "{" in text:
+        raise CannotPlaceError("the layer has no name, and no place for one")
+    between = path_to(statement, call)[1:-1]
+    if any(isinstance(one, (ir.Comprehension, ir.Lambda, ir.IfExp, ir.BoolOp)) for one in between):
+        raise CannotPlaceError("the layer is built several times, or perhaps not at all")
+    name = _free(("rnn", "layer", "recurrent_layer"), used)
+    lines = (f"{name} = {text}", *_loop(name, built, used))
+    return [
+        operations.Insert(path, statement.start, statement.start, lines, where="before"),
+        operations.Replace(path, call.start, call.end, name),
+    ]
+
+
+def _loop(target: str, built: Built, used: Collection[str]) -> list[str]:
+    """The lines that initialise one layer, or all layers in a module."""
+    name = _free(("name", "parameter_name"), used)
+    parameter = _free(("parameter", "param", "tensor"), used)
+    lines = [
+        f"for {name}, {parameter} in {target}.named_parameters():",
+        f'    if "weight_hh" in {name}:',
+    ]
+    if built.relu:
+        return [
+            *lines,
+            f"        {{torch.nn.init.eye_}}({parameter})",
+            f'    elif "bias_" in {name}:',
+            f"        {{torch.nn.init.zeros_}}({parameter})",
+        ]
+    lines += _indented(_indented(_orthogonal(parameter, built.kinds, used)))
+    if built.kinds == {"LSTM"}:
+        lines += [
+            f'    elif "bias_ih" in {name}:',
+            f"        {{torch.nn.init.zeros_}}({parameter})",
+            f"        {{torch.nn.init.ones_}}({parameter}.chunk(4)[1])  # the forget gate",
+            f'    elif "bias_hh" in {name}:',
+            f"        {{torch.nn.init.zeros_}}({parameter})",
+        ]
+    return lines
+
+
+def _orthogonal(parameter: str, kinds: frozenset[str], used: Collection[str]) -> list[str]:
+    if kinds == {"RNN"}:
+        return [f"{{torch.nn.init.orthogonal_}}({parameter})"]
+    counts = {_GATES[kind] for kind in kinds}
+    # A recurrent matrix is as wide as each of its gates is high.
+    parts = f"chunk({counts.pop()})" if len(counts) == 1 else f"split({parameter}.size(1))"
+    gate = _free(("gate", "matrix"), used)
+    return [
+        f"for {gate} in {parameter}.{parts}:",
+        f"    {{torch.nn.init.orthogonal_}}({gate})",
+    ]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+# --- names ----------------------------------------------------------------------------------
+
+
+def _names_around(layout: Layout, call: ir.Call) -> frozenset[str]:
+    """The names that the function around a call uses, or the file."""
+    statement = layout.statement_at(call.start)
+    around = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
+    scope: object = (around[-1].params, around[-1].body) if around else layout.body
+    names = set()
+    for node in ir.nodes_in(scope):
+        if isinstance(node, ir.Name):
+            names.add(node.id)
+        elif isinstance(node, ir.Parameter):
+            names.add(node.name)
+    return frozenset(names)
+
+
+def _free(candidates: Iterable[str], used: Collection[str]) -> str:
+    for name in candidates:
+        if name not in used:
+            return name
+    raise CannotPlaceError("the names for a loop are taken")
