@@ -55,6 +55,17 @@ def test_a_repair_that_cures_is_carried_out(tmp_path: Path, script: list[Finding
     assert [each.code for each in result.outcome.fixed] == ["SCR001"]
 
 
+def test_a_statement_may_come_behind_the_last_of_a_block(
+    tmp_path: Path, script: list[Finding]
+) -> None:
+    text = NET + "def f():\n    if net:\n        bad = 0  # why\n\nx = 1\n"
+    behind = text.index("\nx = 1")
+    added = Edit(MAIN, behind, behind, "        ok = 1\n")
+    script.append(Finding("SCR001", "bad = 0", edits=(added,), unless="ok"))
+    result = repaired(project_of(tmp_path, {MAIN: text}))
+    assert result.texts == {MAIN: text.replace("# why\n", "# why\n        ok = 1\n")}
+
+
 LOOP = "for i in range(3):\n    bad = 0 + i\n    last = 0\ngood = 0\n"
 
 

@@ -7,6 +7,7 @@ import io
 import sys
 import tokenize
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -124,7 +125,9 @@ def _untouched(
     """The largest statements in which nothing is edited."""
     for node in block:
         start, end = places.extent(node)
-        if not _touches(edited, start, end):
+        # What is put behind the last statement of a block stands behind its line.
+        behind = places.line_behind(end) + 1 if any(_blocks(node)) else end
+        if not _touches(edited, start, behind):
             yield _Found(node, places.start(node), around)
         else:
             inner = (*around, places.start(node))
@@ -207,6 +210,7 @@ class _Places:
 
     def __init__(self, text: str) -> None:
         starts = _line_starts(text)
+        self._text = text
         self._starts = starts
         self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
 
@@ -218,6 +222,11 @@ class _Places:
         decorators = getattr(node, "decorator_list", ())
         start = min([self.start(node), *(self.start(each) for each in decorators)])
         return start, self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+    def line_behind(self, offset: int) -> int:
+        """Where the line after that of an offset begins, or the end of the text."""
+        number = bisect_right(self._starts, offset)
+        return self._starts[number] if number < len(self._starts) else len(self._text)
 
     def _offset(self, row: int, column: int) -> int:
         line = self._lines[row - 1]
