@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+import msgspec
 
 from rnnlint.commands.options import Chosen
 from rnnlint.diagnostic import Level, Notice
@@ -45,7 +46,9 @@ def write_report(outcome: Outcome, options: Chosen, *, aside: bool = False) -> N
     if outcome.settings.show_fixes and (outcome.fixed or outcome.withheld):
         from rnnlint.reporting import repairs
 
-        write(repairs.render(outcome, style) + "\n", style.colour, err=apart)
+        apart_from_closing = "" if options.quiet else "\n"
+        write(repairs.render(outcome, style) + apart_from_closing, style.colour, err=apart)
+        outcome = msgspec.structs.replace(outcome, withheld=())  # it is said
     if not options.quiet:
         from rnnlint.reporting.closing import closing
 

@@ -22,7 +22,10 @@ from rnnlint.commands.output import (
 )
 from rnnlint.engine import Outcome
 from rnnlint.opening import Opened, Project
+from rnnlint.project.source import Source
 from rnnlint.repair import Repaired
+from rnnlint.reporting import repairs
+from rnnlint.reporting.closing import withheld
 from rnnlint.reporting.differences import difference
 from rnnlint.reporting.layout import counted
 from rnnlint.reporting.report import is_fixable
@@ -57,6 +60,7 @@ def show_difference(opened: Opened, options: Chosen, progress: Progress) -> int:
         write(_differences(repaired, style), style.colour)
     if not options.quiet:
         write(_would_fix(outcome), err=True)
+        _write_withheld(outcome, style_for(sys.stderr, options.color), aside=True)
     if any(notice.fatal for notice in outcome.notices):
         return FAILURE
     changes = any(each.changed for each in repaired)
@@ -103,13 +107,18 @@ def _differences(repaired: list[Repaired], style: Style) -> str:
     return "".join(
         difference(
             engine.seen_from(path, each.project),
-            each.before[path].text,
-            each.after[path].text,
+            _whole(each.before[path]),
+            _whole(each.after[path]),
             style,
         )
         for each in repaired
         for path in each.changed
     )
+
+
+def _whole(source: Source) -> str:
+    """The text of a file with its byte order mark, without which no patch would find its place."""
+    return "\ufeff" + source.text if source.bom else source.text
 
 
 def _would_fix(outcome: Outcome) -> str:
@@ -125,8 +134,18 @@ def _would_fix(outcome: Outcome) -> str:
 def _write_fixed(outcome: Outcome, options: Chosen, aside: bool) -> None:
     style = style_for(sys.stderr if aside else sys.stdout, options.color)
     if outcome.settings.show_fixes:
-        from rnnlint.reporting import repairs
-
-        write(repairs.render(outcome, style), style.colour, err=aside)
+        done = msgspec.structs.replace(outcome, withheld=())
+        write(repairs.render(done, style), style.colour, err=aside)
     fixed = counted(len(outcome.fixed), "problem")
     write(style.strong(f"Fixed {fixed}.") + "\n", style.colour, err=aside)
+    _write_withheld(outcome, style, aside=aside)
+
+
+def _write_withheld(outcome: Outcome, style: Style, *, aside: bool) -> None:
+    """Say how many repairs did not stand the test, or which and why."""
+    if not outcome.withheld:
+        return
+    text = withheld(outcome) + "\n"
+    if outcome.settings.show_fixes:
+        text = repairs.render(msgspec.structs.replace(outcome, fixed=()), style)
+    write(text, style.colour, err=aside)

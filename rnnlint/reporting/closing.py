@@ -20,7 +20,7 @@ def closing(report: Report, style: Style) -> str:
     if report.diagnostics or report.summary.analysed:
         lines = wrapped(_found(report), style.width)
         lines[0] = style.strong(lines[0])
-    for sentence in (_fixable(report), _withheld(report), coverage(report)):
+    for sentence in (_fixable(report), withheld(report), coverage(report)):
         lines += wrapped(sentence, style.width) if sentence else []
     return "\n".join(lines) + "\n"
 
@@ -63,7 +63,8 @@ def _fixable(report: Report) -> str:
     return f"{more:,} fixable with --fix --unsafe-fixes." if more else ""
 
 
-def _withheld(report: Report) -> str:
+def withheld(report: Report) -> str:
+    """Say in a sentence how many repairs were withheld; nothing if there are none."""
     if not report.withheld:
         return ""
     fixes = counted(len(report.withheld), "fix", "fixes")
