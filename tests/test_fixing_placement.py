@@ -309,6 +309,27 @@ def test_imports_are_added_in_their_place(head: str, expected: str | None) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "import torch\nfrom data import *\n+",
+        "import os\n\nimport torch\n+from torch import nn\nfrom tqdm import tqdm\n",
+        "from attr import define\n+from torch import nn\n\nfrom model import Net\n",
+        "from torch import nn\nimport torch\n+import os\n",
+        "from tqdm import tqdm\nfrom torch import nn\n+",
+        "from . import torch\nimport torch\n+",
+        "import torch\nfrom rnnlint.runtime import clip_gradients@, init_recurrent_@\n",
+        "from rnnlint.runtime import (\n    detach,\n    @init_recurrent_, @pool,\n)\n",
+    ],
+)
+def test_the_companion_is_imported_beside_torch(head: str) -> None:
+    line = "from rnnlint.runtime import init_recurrent_\n"
+    pieces = head.split("@")
+    before = "".join(pieces[::2]).replace("+", "") + "step()\n"
+    expected = "".join(pieces).replace("+", line) + "step()\ninit_recurrent_(rnn)\n"
+    assert after(before, "step()", "{rnnlint.runtime.init_recurrent_}(rnn)") == expected
+
+
 def test_an_import_is_added_once() -> None:
     text = "step()\n"
     result = after(text, "step()", CLIP, CLIP)

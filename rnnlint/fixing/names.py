@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from rnnlint.fixing.importing import among, in_order
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.lowering import ir
 
 # `import torch` is enough to reach everything below it that a repair names.
 _WHOLE = frozenset({"torch"})
+# The library beside which another is imported that the file does not know yet.
+_BESIDE = {"rnnlint": "torch"}
 
 
 class Imports:
@@ -20,6 +23,7 @@ class Imports:
         self._bound: dict[str, str] = {}
         self._last: ir.Stmt | None = None
         self._last_of: dict[str, ir.Stmt] = {}
+        self._from: dict[str, ir.ImportFrom] = {}
         for node in layout.body:
             if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.For, ir.While, ir.With)):
                 break
@@ -35,7 +39,10 @@ class Imports:
     def _read(self, node: ir.Import | ir.ImportFrom) -> None:
         self._last = node
         if isinstance(node, ir.ImportFrom):
-            self._last_of[node.module.partition(".")[0]] = node
+            if not node.level:
+                self._last_of[node.module.partition(".")[0]] = node
+                if node.names[0].name != "*":
+                    self._from[node.module] = node
             for alias in node.names:
                 if not node.level and alias.name != "*":
                     self._bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
@@ -48,8 +55,12 @@ class Imports:
             else:
                 self._bound.setdefault(top, top)
 
-    def expression(self, dotted: str) -> str:
+    def expression(self, dotted: str, within: int | None = None) -> str:
         """What to write for a library's thing; an import is noted where there is none.
+
+        Args:
+            dotted: its full name.
+            within: how many names it may be written with behind that of a module.
 
         Raises:
             CannotPlaceError: the file calls something else by that name.
@@ -61,34 +72,52 @@ class Imports:
             rest = dotted[len(target) :]
             if rest.count(".") > 1 and target.partition(".")[0] not in _WHOLE:
                 continue
+            if within is not None and rest.count(".") > within:
+                continue
             if best is None or len(target) > best[0]:
                 best = (len(target), name + rest)
         if best is not None:
             return best[1]
-        module, _, name = dotted.rpartition(".")
+        name = dotted.rpartition(".")[2]
         if name in self._taken or name in self._bound:
             raise CannotPlaceError(f"the file has a {name} of its own beside {dotted}")
         self._bound[name] = dotted
-        self.added[f"from {module} import {name}"] = None
+        self.added[dotted] = None
         return name
 
-    def place(self) -> tuple[int, str]:
+    def places(self) -> list[tuple[int, str]]:
         """Where added imports go, and their text.
 
-        After the last import of the same library, else after the last import, else after the
-        docstring and `__future__`, else before the first statement.
+        Among other names of the same module; else where the order of the imports around those
+        of the same library has them; else after these, the last import, the docstring and
+        `__future__`, or before the first statement.
         """
-        top = next(iter(self.added)).split()[1].partition(".")[0]
-        after = self._last_of.get(top, self._last) or self._docstring()
-        newline = self._layout.newline
-        text = "".join(line + newline for line in self.added)
+        found: list[tuple[int, str]] = []
+        alone: list[tuple[str, str]] = []
+        for dotted in self.added:
+            module, _, name = dotted.rpartition(".")
+            if module in self._from:
+                found.append(among(self._from[module], name))
+            else:
+                alone.append((module, name))
+        return [*found, self._place(alone)] if alone else found
+
+    def _place(self, added: list[tuple[str, str]]) -> tuple[int, str]:
+        layout, newline = self._layout, self._layout.newline
+        text = "".join(f"from {module} import {name}{newline}" for module, name in added)
+        library = added[0][0].partition(".")[0]
+        near = self._last_of.get(library) or self._last_of.get(_BESIDE.get(library, ""))
+        ordered = in_order(layout, near, added[0][0]) if near and len(added) == 1 else None
+        if ordered is not None:
+            return ordered, text
+        after = near or self._last or self._docstring()
         if after is None:
-            first = self._layout.body[0] if self._layout.body else None
-            start = self._layout.extent(first)[0] if first is not None else 0
-            return self._layout.line_start(start), text + newline * 2
+            first = layout.body[0] if layout.body else None
+            start = layout.extent(first)[0] if first is not None else 0
+            return layout.line_start(start), text + newline * 2
         blank = "" if isinstance(after, (ir.Import, ir.ImportFrom)) else newline
-        end = self._layout.next_line(after.end)
-        ends_open = end == len(self._layout.text) and self._layout.text[-1:] not in ("\n", "\r")
+        end = layout.next_line(after.end)
+        ends_open = end == len(layout.text) and layout.text[-1:] not in ("\n", "\r")
         return end, (newline if ends_open else "") + blank + text
 
     def _docstring(self) -> ir.Stmt | None:

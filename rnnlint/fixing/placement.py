@@ -19,7 +19,11 @@ from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.names import Imports
 from rnnlint.lowering import ir
 
-_NAMED = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)+)\}")
+_NAMED = re.compile(
+    r"\{(?P<whole>[A-Za-z_]\w*(?:\.\w+)+)\}"
+    r"|\{from (?P<module>[A-Za-z_][\w.]*) import (?P<name>\w+)\}"
+)
+_SAME_LINE = re.compile(r"[ \t]*;[ \t]*")
 _REST = re.compile(r"[ \t]*;?[ \t]*(#[^\r\n]*)?")
 
 
@@ -57,10 +61,8 @@ class _File:
 
     def changes(self) -> list[Change]:
         """In the order of the text; insertions at one place are one change."""
-        changes = list(self._changes)
-        if self.imports.added:
-            at, text = self.imports.place()
-            changes.insert(0, Change(at, at, text))
+        imports = [Change(at, at, text) for at, text in self.imports.places()]
+        changes = [*imports, *self._changes]
         merged: list[Change] = []
         for change in sorted(changes, key=lambda one: (one.start, one.end)):
             if merged and change.start < merged[-1].end:
@@ -75,7 +77,12 @@ class _File:
 
     def code(self, code: str) -> str:
         """With the file's own names for what stands in braces."""
-        return _NAMED.sub(lambda match: self.imports.expression(match[1]), code)
+        return _NAMED.sub(self._named, code)
+
+    def _named(self, match: re.Match[str]) -> str:
+        if match["whole"] is not None:
+            return self.imports.expression(match["whole"])
+        return self.imports.expression(f"{match['module']}.{match['name']}", within=1)
 
     # --- statements ---
 
@@ -87,6 +94,8 @@ class _File:
     def _inserted(self, offset: int, lines: list[str], where: str) -> Change:
         layout = self.layout
         statement = layout.statement_at(offset)
+        if statement.is_branch and where == "before":
+            raise CannotPlaceError("nothing can stand before an elif")
         if not self._has_its_lines(statement):
             return self._within_line(statement, lines, where)
         indentation = layout.indentation(statement.start)
@@ -117,15 +126,20 @@ class _File:
 
     def remove(self, operation: operations.Remove) -> list[Change]:
         statement = self.layout.statement_at(operation.start)
+        if statement.is_branch:
+            raise CannotPlaceError("an elif is part of the if before it")
         if len(statement.block) == 1 and statement.parents:
             return [Change(statement.start, statement.end, "pass")]
         if self._has_its_lines(statement):
             start = self.layout.line_start(statement.start)
             return [Change(start, self.layout.next_line(statement.end), "")]
         number = statement.block.index(statement.node)
-        if number + 1 < len(statement.block):
-            following = self.layout.extent(statement.block[number + 1])[0]
-            return [Change(statement.start, following, "")]
+        for following in statement.block[number + 1 : number + 2]:
+            start = self.layout.extent(following)[0]
+            if _SAME_LINE.fullmatch(self.layout.text, statement.end, start):
+                return [Change(statement.start, start, "")]
+        if number == 0:
+            raise CannotPlaceError("the statement shares its line with the head of its block")
         return [Change(self.layout.extent(statement.block[number - 1])[1], statement.end, "")]
 
     def move(self, operation: operations.Move) -> list[Change]:
