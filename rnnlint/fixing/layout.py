@@ -15,6 +15,7 @@ from rnnlint.lowering import ir
 from rnnlint.project.source import LINE_END, newline_of
 
 _SPACES = re.compile(r"[ \t\f]*")
+_CONTINUED = re.compile(r"\\(?:\r\n|\r|\n)\Z")
 
 
 class CannotPlaceError(Exception):
@@ -31,6 +32,8 @@ class Statement(msgspec.Struct, frozen=True):
     block: tuple[ir.Stmt, ...]
     parents: tuple[ir.Stmt, ...]
     """The statements around it, outermost first."""
+    is_branch: bool = False
+    """Whether it is an `elif`, before which nothing can stand."""
 
 
 class Layout:
@@ -77,7 +80,8 @@ class Layout:
         for node in block:
             start, end = self.extent(node)
             if start <= offset <= end:
-                return Statement(node, start, end, block, parents)
+                is_branch = isinstance(node, ir.If) and self.text.startswith("elif", start)
+                return Statement(node, start, end, block, parents, is_branch)
         return None
 
     def _covers(self, block: tuple[ir.Stmt, ...], offset: int) -> bool:
@@ -108,17 +112,23 @@ class Layout:
         return end.end() if end is not None else len(self.text)
 
     def indentation(self, offset: int) -> str:
-        """The white space with which the line of an offset begins."""
+        """The white space with which the line of an offset begins; a form feed begins it anew."""
+        return self._spaces(offset).rpartition("\f")[2]
+
+    def indent_width(self, offset: int) -> int:
+        return len(self._spaces(offset))
+
+    def _spaces(self, offset: int) -> str:
         match = _SPACES.match(self.text, self.line_start(offset))
         assert match is not None  # it matches the empty string
         return match[0]
 
-    def indent_width(self, offset: int) -> int:
-        return len(self.indentation(offset))
-
     def begins_line(self, offset: int) -> bool:
-        """Whether only white space stands before an offset on its line."""
-        return self.line_start(offset) + self.indent_width(offset) >= offset
+        """Whether only white space stands before an offset on its line, which continues none."""
+        start = self.line_start(offset)
+        is_first = start + self.indent_width(offset) >= offset
+        # A comment may end like a continuation: wrongly careful, and rare.
+        return is_first and _CONTINUED.search(self.text, max(start - 3, 0), start) is None
 
     def unit(self) -> str:
         """One step of this file's indentation."""
