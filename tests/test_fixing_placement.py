@@ -330,6 +330,25 @@ def test_the_companion_is_imported_beside_torch(head: str) -> None:
     assert after(before, "step()", "{rnnlint.runtime.init_recurrent_}(rnn)") == expected
 
 
+def test_two_names_of_one_module_are_imported_together() -> None:
+    pack = "{from torch.nn.utils.rnn import pack_padded_sequence}(x)"
+    unpack = "{from torch.nn.utils.rnn import pad_packed_sequence}(x)"
+    result = after("import torch.nn as nn\n\nstep()\n", "step()", pack, unpack)
+    together = "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence\n"
+    assert result.startswith("import torch.nn as nn\n" + together)
+
+
+def test_what_lies_deep_is_named_by_the_module_that_holds_it() -> None:
+    text = "import torch.nn.utils.rnn as rnn_utils\n\nstep()\n"
+    pack = "{from torch.nn.utils.rnn import pack_padded_sequence}(x)"
+    assert after(text, "step()", pack) == text + "rnn_utils.pack_padded_sequence(x)\n"
+
+
+def test_torch_itself_is_imported_before_its_parts() -> None:
+    result = after("import os\nimport torch.nn as nn\n\nstep()\n", "step()", "{torch.arange}(3)")
+    assert result == "import os\nimport torch\nimport torch.nn as nn\n\nstep()\ntorch.arange(3)\n"
+
+
 def test_an_import_is_added_once() -> None:
     text = "step()\n"
     result = after(text, "step()", CLIP, CLIP)

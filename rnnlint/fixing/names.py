@@ -23,6 +23,7 @@ class Imports:
         self._bound: dict[str, str] = {}
         self._last: ir.Stmt | None = None
         self._last_of: dict[str, ir.Stmt] = {}
+        self._first_of: dict[str, ir.Stmt] = {}
         self._from: dict[str, ir.ImportFrom] = {}
         for node in layout.body:
             if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.For, ir.While, ir.With)):
@@ -41,6 +42,7 @@ class Imports:
         if isinstance(node, ir.ImportFrom):
             if not node.level:
                 self._last_of[node.module.partition(".")[0]] = node
+                self._first_of.setdefault(node.module.partition(".")[0], node)
                 if node.names[0].name != "*":
                     self._from[node.module] = node
             for alias in node.names:
@@ -50,6 +52,7 @@ class Imports:
         for alias in node.names:
             top = alias.name.partition(".")[0]
             self._last_of[top] = node
+            self._first_of.setdefault(top, node)
             if alias.asname:
                 self._bound[alias.asname] = alias.name
             else:
@@ -78,7 +81,11 @@ class Imports:
                 best = (len(target), name + rest)
         if best is not None:
             return best[1]
-        name = dotted.rpartition(".")[2]
+        module, _, name = dotted.rpartition(".")
+        if module in _WHOLE and module not in self._taken and module not in self._bound:
+            self._bound[module] = module
+            self.added[module] = None
+            return dotted
         if name in self._taken or name in self._bound:
             raise CannotPlaceError(f"the file has a {name} of its own beside {dotted}")
         self._bound[name] = dotted
@@ -96,18 +103,28 @@ class Imports:
         alone: list[tuple[str, str]] = []
         for dotted in self.added:
             module, _, name = dotted.rpartition(".")
-            if module in self._from:
+            if not module and name in self._first_of:
+                found.append(self._whole(name))
+            elif module in self._from:
                 found.append(among(self._from[module], name))
             else:
                 alone.append((module, name))
         return [*found, self._place(alone)] if alone else found
 
+    def _whole(self, library: str) -> tuple[int, str]:
+        """A library itself is imported before its parts."""
+        start = self._layout.line_start(self._first_of[library].start)
+        return start, f"import {library}{self._layout.newline}"
+
     def _place(self, added: list[tuple[str, str]]) -> tuple[int, str]:
         layout, newline = self._layout, self._layout.newline
-        text = "".join(f"from {module} import {name}{newline}" for module, name in added)
-        library = added[0][0].partition(".")[0]
+        text = "".join(line + newline for line in _lines(added))
+        library = (added[0][0] or added[0][1]).partition(".")[0]
         near = self._last_of.get(library) or self._last_of.get(_BESIDE.get(library, ""))
-        ordered = in_order(layout, near, added[0][0]) if near and len(added) == 1 else None
+        modules = {module for module, _ in added}
+        ordered = None
+        if near and len(modules) == 1 and "" not in modules:
+            ordered = in_order(layout, near, added[0][0])
         if ordered is not None:
             return ordered, text
         after = near or self._last or self._docstring()
@@ -125,6 +142,16 @@ class Imports:
         if isinstance(first, ir.ExprStmt) and isinstance(first.value, ir.Const):
             return first if first.value.kind == "str" else None
         return None
+
+
+def _lines(added: list[tuple[str, str]]) -> Iterator[str]:
+    """The imports; what comes of one module in one line."""
+    names: dict[str, list[str]] = {}
+    for module, name in added:
+        names.setdefault(module, []).append(name)
+    for module, together in names.items():
+        listed = ", ".join(sorted(together))
+        yield f"from {module} import {listed}" if module else f"import {listed}"
 
 
 def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:

@@ -5,7 +5,9 @@ representation has them, and what shall stand there.  `placement` turns that int
 
 Code may name what it needs from a library in braces, by its dotted name:
 `"{torch.nn.utils.clip_grad_norm_}(model.parameters(), 1.0)"`.  The braces become whatever the
-file calls it, and an import is added where it has no name for it.
+file calls it, and an import is added where it has no name for it.  What lies so deep that its
+own name is better than a long one is named as it would be imported:
+`"{from torch.nn.utils.rnn import pack_padded_sequence}(x, lengths)"`.
 """
 
 from __future__ import annotations
