@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -60,6 +60,11 @@ class Edited:
         before = self.before
         digest = content_digest(self.data)
         return Source(before.path, self.text, before.encoding, before.bom, digest)
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether an edit changes something between two offsets."""
+        number = bisect_left(self._starts, end)
+        return number > 0 and start < self.edits[number - 1].end
 
     def moved(self, offset: int) -> tuple[int, int]:
         """Where what stood at an offset stands now.

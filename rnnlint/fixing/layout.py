@@ -161,4 +161,5 @@ def _walk(block: tuple[ir.Stmt, ...], depth: int) -> Iterator[tuple[ir.Stmt, int
             # `elif` is an if in the else block, on the same level.
             chained = isinstance(node, ir.If) and inner is node.orelse and len(inner) == 1
             if not chained:
-                yield from _walk(inner, depth + 1)
+                # The cases of a match are a level of their own.
+                yield from _walk(inner, depth + 1 + isinstance(node, ir.Match))

@@ -18,6 +18,7 @@ from rnnlint.fixing.arguments import (
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.names import Imports
 from rnnlint.lowering import ir
+from rnnlint.project.source import LINE_END
 
 _NAMED = re.compile(
     r"\{(?P<whole>[A-Za-z_]\w*(?:\.\w+)+)\}"
@@ -96,6 +97,8 @@ class _File:
         statement = layout.statement_at(offset)
         if statement.is_branch and where == "before":
             raise CannotPlaceError("nothing can stand before an elif")
+        if where == "after" and _never_ends(statement.node):
+            raise CannotPlaceError("what stands behind the statement is never reached")
         if not self._has_its_lines(statement):
             return self._within_line(statement, lines, where)
         indentation = layout.indentation(statement.start)
@@ -150,13 +153,24 @@ class _File:
         start = layout.line_start(statement.start)
         text = layout.text[start : layout.line_end(statement.end)]
         indentation = layout.indentation(statement.start)
+        if self._holds_lines_of_text(statement.node):
+            raise CannotPlaceError("a string of the statement would be indented anew, too")
         lines = []
-        for line in text.split(layout.newline):
+        for line in LINE_END.split(text):
             if not line.startswith(indentation):
                 raise CannotPlaceError("the statement has lines that cannot be indented anew")
             lines.append(line[len(indentation) :])
         moved = self._inserted(operation.target, lines, operation.where)
         return [*self.remove(operations.Remove(operation.path, operation.start, 0)), moved]
+
+    def _holds_lines_of_text(self, node: ir.Stmt) -> bool:
+        """Whether a string of a statement goes over several lines."""
+        text = self.layout.text
+        return any(
+            LINE_END.search(text, each.start, each.end) is not None
+            for each in ir.nodes_in((node,))
+            if isinstance(each, (ir.Const, ir.FString))
+        )
 
     # --- expressions ---
 
@@ -181,6 +195,12 @@ class _File:
         if not isinstance(node, ir.FunctionDef):
             raise CannotPlaceError("there is no function here")
         return add_parameter(self.layout, node, operation.name, operation.default)
+
+
+def _never_ends(node: ir.Stmt) -> bool:
+    """Whether the statement is left for another place than that behind it."""
+    leaves = isinstance(node, ir.Jump) and node.kind != "pass"
+    return leaves or isinstance(node, (ir.Return, ir.Raise))
 
 
 def _indented(line: str, unit: str) -> str:

@@ -127,16 +127,12 @@ def _untouched(
         start, end = places.extent(node)
         # What is put behind the last statement of a block stands behind its line.
         behind = places.line_behind(end) + 1 if any(_blocks(node)) else end
-        if not _touches(edited, start, behind):
+        if not edited.touches(start, behind):
             yield _Found(node, places.start(node), around)
         else:
             inner = (*around, places.start(node))
             for nested in _blocks(node):
                 yield from _untouched(nested, inner, edited, places)
-
-
-def _touches(edited: Edited, start: int, end: int) -> bool:
-    return any(edit.start < end and start < edit.end for edit in edited.edits)
 
 
 def _all(tree: ast.Module, places: _Places) -> Iterator[_Found]:
@@ -166,7 +162,7 @@ def _misread(edited: Edited) -> str | None:
     ends = {edit.start for edit in edited.edits}
     for start, word in before.items() if after else ():
         # A comment may get longer.
-        if _touches(edited, start, word.end) or (word.text[0] == "#" and word.end in ends):
+        if edited.touches(start, word.end) or (word.text[0] == "#" and word.end in ends):
             continue
         now = after.get(edited.moved(start)[0])
         if now is None or now.text != word.text:
