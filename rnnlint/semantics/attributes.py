@@ -11,9 +11,11 @@ from rnnlint.semantics import (
     joins,
     library,
     modules,
+    notes,
     parameters,
     tensors,
     things,
+    training,
     values,
 )
 from rnnlint.semantics.frames import Arguments
@@ -220,6 +222,8 @@ _UNKNOWNS: dict[str, Value] = {"grad": values.Gradient(), "shape": values.Shape(
 
 _PLAIN_OWNERS = (values.Instance, values.ModuleScope, values.Class, values.Thing)
 """What keeps an attribute as it was given."""
+_PLAIN_CONTAINERS = (values.ListObject, values.DictObject, values.Tuple)
+_GRADIENT_OWNERS = (values.Parameter, values.Tensor, values.Unknown)
 
 
 def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place: Place) -> None:
@@ -227,9 +231,13 @@ def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place
     for member in values.members(owner):
         if isinstance(member, _PLAIN_OWNERS):
             run.state.set(member.fields, name, value)
+            if isinstance(value, _PLAIN_CONTAINERS) and isinstance(member, values.Instance):
+                notes.note_kept(run, member, value, place)
         elif isinstance(member, (values.Layer, values.Container)):
             modules.set_layer_attribute(run, member, name, value, place)
         elif isinstance(member, values.Parameter) and name == "requires_grad":
             modules.freeze(run, member.layer, values.truth(value) is False)
         elif isinstance(member, values.Parameter) and name == "data":
             parameters.initialise(run, member, "assign", None, place)
+        elif name == "grad" and isinstance(member, _GRADIENT_OWNERS):
+            training.replace_gradient(run, place)

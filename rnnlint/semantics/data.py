@@ -30,11 +30,23 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     if entry.kind.endswith("_like"):
         source = arguments.positional[0] if arguments.positional else UNKNOWN
         device = source.device if isinstance(source, Tensor) else ""
-        return Tensor(fresh=True, device=device)
+        return Tensor(fresh=True, device=device, drawn=_drawn(run, entry.kind, place))
     steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
     return Tensor(
-        fresh=True, dims=tuple(given), rank=len(given) or None, device=device, device_steps=steps
+        fresh=True,
+        dims=tuple(given),
+        rank=len(given) or None,
+        device=device,
+        device_steps=steps,
+        drawn=_drawn(run, entry.kind, place),
     )
+
+
+def _drawn(run: Interpreter, kind: str, place: Place) -> values.Drawn | None:
+    """What `randn`, `rand_like` and the like draw; integers are no numbers of a state."""
+    if kind.removesuffix("_like") not in ("rand", "randn"):
+        return None
+    return values.Drawn(place, run.context.loops)
 
 
 def _is_sizes(value: Value) -> bool:
@@ -129,7 +141,9 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
         base = content if isinstance(content, Tensor) else Tensor()
     number = values.integer(axis)
     if number is not None and (number >= 2 or number == -1):
-        return tensors.changed(base, calls=graph, output_of=None, activation=None, part="")
+        return tensors.changed(
+            base, calls=graph, output_of=None, activation=None, part="", drawn=None
+        )
     return Tensor(calls=graph, padding=base.padding if number is None else None)
 
 

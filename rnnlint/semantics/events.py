@@ -16,7 +16,7 @@ from rnnlint.semantics.values import Place, Value
 if TYPE_CHECKING:
     from rnnlint.semantics.frames import Call
     from rnnlint.semantics.naming import Scope
-    from rnnlint.semantics.values import Layer, Parameter, Tensor, Thing
+    from rnnlint.semantics.values import Instance, Layer, Parameter, Tensor, Thing
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -288,3 +288,114 @@ class Fit(Event):
         super().__init__(place, context)
         self.trainer = trainer
         self.module = module
+
+
+# --- notes -----------------------------------------------------------------
+
+
+class Note(Event):
+    """Base of what is seen in passing.
+
+    Nothing happens there, so no loop and no function runs again for its sake.  A note has
+    the time of the event that follows it.
+    """
+
+    __slots__ = ()
+
+
+class Discarded(Note):
+    """The result of an operation that changes nothing in place is thrown away: `h.detach()`.
+
+    `bound` says that a loop variable takes it, and the next turn loses it.
+    """
+
+    __slots__ = ("bound", "name", "value")
+
+    def __init__(
+        self, place: Place, context: Context, name: str, value: Value, bound: bool = False
+    ) -> None:
+        super().__init__(place, context)
+        self.name = name
+        self.value = value
+        self.bound = bound
+
+
+class Mode(Note):
+    """`module.train()`, `module.eval()`; `training` is None when that is not known."""
+
+    __slots__ = ("layers", "training")
+
+    def __init__(
+        self, place: Place, context: Context, layers: frozenset[Layer], training: bool | None
+    ) -> None:
+        super().__init__(place, context)
+        self.layers = layers
+        self.training = training
+
+
+class ModeRead(Note):
+    """A layer runs that does something else in training than in evaluation.
+
+    `functions` are the names of the functions under way, outermost first, and `scopes` their
+    names, below those of the file where the run begins.
+    """
+
+    __slots__ = ("functions", "layer", "scopes")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        layer: Layer,
+        functions: tuple[str, ...],
+        scopes: tuple[Scope, ...],
+    ) -> None:
+        super().__init__(place, context)
+        self.layer = layer
+        self.functions = functions
+        self.scopes = scopes
+
+
+class Accumulated(Note):
+    """`total += loss`: what hangs on a recurrent layer's graph is added to what was there.
+
+    `operand` is where the added expression stands, `total` where its target does.
+    """
+
+    __slots__ = ("added", "before", "operand", "total")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        before: Value,
+        added: Value,
+        total: Place,
+        operand: Place,
+    ) -> None:
+        super().__init__(place, context)
+        self.before = before
+        self.added = added
+        self.total = total
+        self.operand = operand
+
+
+class Measured(Note):
+    """The norm of parameters is taken, or of their gradients (`gradient`)."""
+
+    __slots__ = ("gradient",)
+
+    def __init__(self, place: Place, context: Context, gradient: bool) -> None:
+        super().__init__(place, context)
+        self.gradient = gradient
+
+
+class Kept(Note):
+    """A module keeps something in a plain list, tuple or dict, where it registers nothing."""
+
+    __slots__ = ("container", "owner")
+
+    def __init__(self, place: Place, context: Context, owner: Instance, container: Value) -> None:
+        super().__init__(place, context)
+        self.owner = owner
+        self.container = container

@@ -11,6 +11,7 @@ from rnnlint.semantics import (
     events,
     iteration,
     modules,
+    notes,
     tensors,
     torchtext,
     values,
@@ -175,8 +176,10 @@ def run_lightning_module(
                 run.emit(events.Backward(place, run.context, graph, implicit=True))
             for hook in _CLIPPING_HOOKS:
                 _hook(run, module, hook, Arguments(open_ended=True), place)
+    notes.note_mode(run, module, False, place)
     with run.without_gradients():
         _hook(run, module, "validation_step", Arguments([batch, UNKNOWN]), place)
+    notes.note_mode(run, module, True, place)
 
 
 def _schedule_configured(run: Interpreter, configured: Value, place: Place) -> None:

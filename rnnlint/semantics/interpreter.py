@@ -114,6 +114,9 @@ class Interpreter:
         self.state = State()
         self.context = events.Context()
         self.events: list[events.Event] = []
+        self.notes: list[events.Note] = []
+        self.modes_read: set[tuple[values.Layer, tuple[int, ...], bool]] = set()
+        """Layers, loops and whether autograd is on, of the notes about modes."""
         self.layers: list[values.Layer] = []
         self.things: list[values.Thing] = []
         self.modules: dict[str, values.ModuleScope] = {}
@@ -134,6 +137,8 @@ class Interpreter:
         self.calls: list[Call] = []
         """The calls under way, outermost first."""
         self.loop_counter = 0
+        self.loop_sources: dict[int, Value] = {}
+        """What each execution of a `for` loop iterates over."""
         self.loop_depths: dict[int, int] = {}
         """How many calls were under way when each execution of a loop began."""
         self.returned_at: Place | None = None
@@ -150,6 +155,11 @@ class Interpreter:
         if isinstance(event, events.Update):
             event.scopes = naming.scopes_under_way(self, event)
         self.events.append(event)
+
+    def note(self, note: events.Note) -> None:
+        """Take down what is seen in passing."""
+        note.time = len(self.events)
+        self.notes.append(note)
 
     def tick(self) -> None:
         self.steps += 1

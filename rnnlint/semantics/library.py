@@ -15,6 +15,7 @@ from rnnlint.semantics import (
     iteration,
     methods,
     modules,
+    notes,
     padding,
     parameters,
     python,
@@ -174,6 +175,8 @@ def _method_of_first(
     )
     if isinstance(first, values.Parameter):
         return parameters.call_parameter_method(run, first, entry.kind, rest, place)
+    if isinstance(first, values.Gradient):
+        return training.call_gradient_method(run, first, entry.kind, rest, place)
     if first is not None:
         order = data.as_batch(first)
         if order is not None:
@@ -317,10 +320,13 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         return compute_loss(
             run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place
         )
+    notes.note_mode_read(run, layer, place)
     given = arguments.get(0, "input")
     for tensor in tensors.tensors_in(given) if given is not None else []:
         tensors.touch(run, tensor, place)
     source = modules.as_tensor(given)
+    if source.drawn is not None:
+        source = tensors.changed(source, drawn=None)
     if layer.kind in _ACTIVATIONS:
         activation = values.Activation(_ACTIVATIONS[layer.kind], place)
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from rnnlint.semantics import attributes, calls, events, modules, parameters, tensors, values
+from rnnlint.semantics import (
+    attributes,
+    calls,
+    events,
+    modules,
+    notes,
+    parameters,
+    tensors,
+    values,
+)
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Value
 
@@ -39,6 +48,17 @@ def _itself(run: Interpreter, module: Value, arguments: Arguments, place: Place)
 
 def _nothing(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     return values.NONE
+
+
+def _train(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
+    mode = arguments.get(0, "mode")
+    notes.note_mode(run, module, True if mode is None else values.truth(mode), place)
+    return module
+
+
+def _eval(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
+    notes.note_mode(run, module, False, place)
+    return module
 
 
 def _parameters(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
@@ -163,7 +183,7 @@ def _get_parameter(run: Interpreter, module: Value, arguments: Arguments, place:
 
 _METHODS: dict[str, Method] = {
     **dict.fromkeys(
-        "to cuda cpu float double half bfloat16 train eval type share_memory xpu "
+        "to cuda cpu float double half bfloat16 type share_memory xpu "
         "compile to_empty __enter__".split(),
         _itself,
     ),
@@ -173,6 +193,8 @@ _METHODS: dict[str, Method] = {
         "freeze unfreeze".split(),
         _nothing,
     ),
+    "train": _train,
+    "eval": _eval,
     "parameters": _parameters,
     "named_parameters": _named_parameters,
     "load_state_dict": _load,

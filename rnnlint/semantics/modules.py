@@ -49,6 +49,33 @@ def option(layer: values.Layer, name: str) -> Value:
     return _DEFAULTS.get(name, UNKNOWN)
 
 
+def dropout_rate(layer: values.Layer) -> float | None:
+    """The share that a layer drops in training, when all options have their defaults."""
+    if layer.kind in RECURRENT:
+        given = option(layer, "dropout")
+        between = option(layer, "num_layers")
+        if not isinstance(between, values.Const) or between.value == 1:
+            return None
+    elif layer.kind in DROPOUTS:
+        given = layer.options.get("p", layer.options.get("in_features", values.Const(0.5)))
+    else:
+        return None
+    if isinstance(given, values.Const) and isinstance(given.value, (int, float)):
+        return float(given.value)
+    return None
+
+
+DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout")
+BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
+
+
+def depends_on_mode(layer: values.Layer) -> bool:
+    """Whether a layer surely does something else in training than in evaluation."""
+    if layer.kind in BATCH_NORMS:
+        return layer.options.get("track_running_stats") != values.FALSE
+    return (dropout_rate(layer) or 0) > 0
+
+
 _DEFAULTS: dict[str, Value] = {
     "num_layers": values.Const(1),
     "batch_first": values.FALSE,

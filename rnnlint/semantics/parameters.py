@@ -186,7 +186,7 @@ def call_parameter_method(
     if name in ("chunk", "split"):
         return _gates(parameter)
     if name in ("norm", "sum", "mean", "abs", "pow", "max", "min", "dot", "std", "square"):
-        return Tensor()
+        return _measured(run, name, place)
     if name.startswith("new"):
         return Tensor(fresh=True)
     if name == "requires_grad_":
@@ -197,6 +197,12 @@ def call_parameter_method(
         run.emit(events.Clip(place, run.context, name, frozenset({parameter.layer})))
         return UNKNOWN
     return parameter
+
+
+def _measured(run: Interpreter, name: str, place: Place) -> Value:
+    if name == "norm":
+        run.note(events.Measured(place, run.context, gradient=False))
+    return Tensor()
 
 
 def _gates(parameter: values.Parameter) -> Value:

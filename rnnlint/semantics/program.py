@@ -86,7 +86,9 @@ class Program:
         """All events of a kind, also those that a constant of the program switches off."""
         found = self._possible.get(kind)
         if found is None:
-            found = tuple(event for event in self.events if isinstance(event, kind))
+            noted = issubclass(kind, events.Note)
+            seen = self._run.notes if noted else self.events
+            found = tuple(event for event in seen if isinstance(event, kind))
             self._possible[kind] = found
         return cast("tuple[E, ...]", found)
 
@@ -252,6 +254,29 @@ class Program:
 
     # --- training iterations ---
 
+    def loader_of(self, number: int) -> values.Thing | None:
+        """The loader whose batches one execution of a loop goes over, if that was seen."""
+        return _loader_in(self._run.loop_sources.get(number, values.UNKNOWN))
+
+    def turns_of(self, number: int) -> int | None:
+        """How many turns a loop over a `range` takes, where that is a number in the code."""
+        source = self._run.loop_sources.get(number)
+        if not isinstance(source, values.ListObject):
+            return None
+        if source.fields["items"] is not None:
+            return len(source.fields["items"])
+        bounds = [values.integer(bound) for bound in source.fields.get("bounds", ())]
+        known = [bound for bound in bounds if bound is not None]
+        return len(range(*known)) if known and len(known) == len(bounds) <= 2 else None
+
+    def is_whole(self, number: int) -> bool:
+        """Whether every turn of an execution of a loop was followed to its end."""
+        return number not in self._cut_loops
+
+    @cached_property
+    def _cut_loops(self) -> frozenset[int]:
+        return frozenset(number for _, number, _ in self._run.cut)
+
     def iteration_of(self, backward: events.Backward) -> Sequence[events.Event]:
         """All that happens in the loop that trains with this backward pass.
 
@@ -363,6 +388,18 @@ def _is_lightnings(optimizer: values.Value) -> bool:
         return False
     function = optimizer.options.get("<function>")
     return isinstance(function, values.Const) and function.value == "configure_optimizers"
+
+
+def _loader_in(source: values.Value, depth: int = 3) -> values.Thing | None:
+    for member in values.members(source):
+        if isinstance(member, values.Thing) and member.kind == "loader":
+            return member
+        if isinstance(member, values.ListObject) and depth:
+            for inner in member.fields.get("over", ()):
+                found = _loader_in(inner, depth - 1)
+                if found is not None:
+                    return found
+    return None
 
 
 def analyse(

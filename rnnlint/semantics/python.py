@@ -50,7 +50,9 @@ def _range(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         count = given[0].value
         if isinstance(count, int) and 0 <= count <= 4:
             return values.ListObject(tuple(values.Const(n) for n in range(count)))
-    return values.ListObject(None, UNKNOWN)
+    made = values.ListObject(None, UNKNOWN)
+    made.fields["bounds"] = tuple(given)
+    return made
 
 
 def _zip(run: Interpreter, arguments: Arguments, place: Place) -> Value:
@@ -63,6 +65,7 @@ def _zip(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         return values.ListObject(tuple(values.Tuple(row) for row in rows))
     parts = tuple(iteration.element(run, value) for value in given)
     made = values.ListObject(None, values.Tuple(parts))
+    made.fields["over"] = tuple(given)
     _inherit_order(made, given)
     return made
 
@@ -100,6 +103,7 @@ def _enumerate(run: Interpreter, arguments: Arguments, place: Place) -> Value:
         )
     pair = values.Tuple((UNKNOWN, iteration.element(run, value)))
     made = values.ListObject(None, pair)
+    made.fields["over"] = (value,)
     _inherit_order(made, [value])
     return made
 

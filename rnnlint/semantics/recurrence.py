@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import events, modules, naming, tensors, values
+from rnnlint.semantics import events, modules, naming, notes, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import Place, Step, Tensor, Value
 
@@ -25,6 +25,7 @@ def call_recurrent(
         tensors.touch(run, tensor, place)
     source = modules.as_tensor(given)
     tensors.touch(run, source, place)
+    notes.note_mode_read(run, layer, place)
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     graph = _extended(graph, call) if run.context.gradients else graph

@@ -14,8 +14,10 @@ from rnnlint.semantics import (
     iteration,
     joins,
     modules,
+    notes,
     operations,
     subscripts,
+    training,
     values,
 )
 from rnnlint.semantics.frames import Arguments, Flow, Frame
@@ -55,6 +57,8 @@ def _expression(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> Flow:
         _copy_into_part(run, node.value, called.value, frame)
     elif isinstance(called, ir.Attribute) and called.attr.endswith("_"):
         _change_in_place(run, called.value, value, frame)
+    else:
+        notes.note_discarded(run, node, frame)
     return "raise" if exits(node.value) else ""
 
 
@@ -132,6 +136,8 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
         if isinstance(value, values.Const) and _follows_itself(target, node.value):
             old = expressions.evaluate(run, target, frame)
             value = UNKNOWN if _counts(run, target, old, value, frame) else value
+        elif isinstance(value, values.Tensor) and _follows_itself(target, node.value):
+            notes.note_sum(run, target, node.value, frame)
         assign(run, target, value, frame)
     return ""
 
@@ -177,6 +183,11 @@ def _augmented(run: Interpreter, node: ir.AugAssign, frame: Frame) -> Flow:
     if isinstance(left, values.Container) and node.op == "+":
         modules.extend(run, left, right)
         return ""
+    if isinstance(left, values.Gradient):
+        training.scale_gradient(run, left, node.op, place)
+        return ""
+    if isinstance(right, values.Tensor) and node.op == "+":
+        notes.note_accumulation(run, left, right, place, node, frame)
     result = operations.binary(run, node.op, left, right, place)
     if _counts(run, node.target, left, result, frame):
         result = UNKNOWN
@@ -282,6 +293,7 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
     place = frame.place(node.iter)
     run.loop_counter += 1
     number = run.loop_counter
+    run.loop_sources[number] = iterable
     fills = isinstance(iterable, values.Filler)
     if fills:
         run.filling.append(place)
@@ -290,6 +302,7 @@ def _for(run: Interpreter, node: ir.For, frame: Frame) -> Flow:
         for turn, (item, again) in enumerate(iteration.turns(run, iterable)):
             with run.loop(place, number, turn, again):
                 assign(run, node.target, item, frame)
+                notes.note_loop_variable(run, node, item, frame)
                 flow = run.execute(node.body, frame)
             if flow in ("return", "raise", "break"):
                 break

@@ -82,8 +82,9 @@ def combined(op: str, left: Value, right: Value) -> Value:
         only = both[0]
         other = right if left is only else left
         if isinstance(other, (values.Size, values.Const, values.Unknown)):
-            return changed(kept(only), mask=only.mask and op in ("&", "|", "~"))
-        return changed(kept(only), calls=only.calls | graph_of(other))
+            drawn = None if isinstance(other, values.Unknown) else only.drawn
+            return changed(kept(only), mask=only.mask and op in ("&", "|", "~"), drawn=drawn)
+        return changed(kept(only), calls=only.calls | graph_of(other), drawn=None)
     first, second = both
     calls = first.calls | second.calls
     padding = first.padding or second.padding
@@ -446,6 +447,15 @@ def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) ->
         run.emit(events.Reading(place, run.context, scores, "attended", axis))
 
 
+def _overwrite(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(kept(tensor), drawn=None)
+
+
+def _draw(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """`torch.empty(1, n, h).normal_()`"""
+    return changed(kept(tensor), drawn=values.Drawn(place, run.context.loops))
+
+
 def _fresh(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return changed(Tensor(fresh=True, device=tensor.device), device_steps=tensor.device_steps)
 
@@ -482,8 +492,10 @@ _METHODS: dict[str, Method] = {
     **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
              "astype long int float double half bool byte short bfloat16 share_memory"),
     **_table(_keep, "tanh relu exp log abs neg pow sqrt clamp clip dropout normalize round floor "
-             "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign fill zero copy "
-             "normal uniform bernoulli nan_to_num expand_as masked_scatter"),
+             "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign bernoulli "
+             "nan_to_num expand_as masked_scatter"),
+    **_table(_overwrite, "fill zero copy"),
+    **_table(_draw, "normal uniform"),
     **_table(_combine("+"), "add sub rsub"),
     **_table(_combine("*"), "mul multiply div divide"),
     **_table(_compare, "eq ne gt lt ge le eq_ logical_not logical_and logical_or isnan"),

@@ -197,7 +197,20 @@ def call_gradient_method(
         return gradient
     if name in ("detach", "detach_", "clone", "cpu", "to", "contiguous", "view"):
         return gradient
+    if name == "norm":
+        run.note(events.Measured(place, run.context, gradient=True))
     return UNKNOWN
+
+
+def scale_gradient(run: Interpreter, gradient: values.Gradient, op: str, place: Place) -> None:
+    """`p.grad *= coefficient`"""
+    if op in ("*", "/"):
+        call_gradient_method(run, gradient, "mul_", Arguments(), place)
+
+
+def replace_gradient(run: Interpreter, place: Place) -> None:
+    """`p.grad = None`: what had accumulated is gone."""
+    run.emit(events.OptimizerEvent(place, run.context, "zero_grad", UNKNOWN))
 
 
 def _backward(

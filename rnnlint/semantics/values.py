@@ -201,6 +201,13 @@ class Activation(Record, frozen=True):
     place: Place
 
 
+class Drawn(Record, frozen=True):
+    """Random numbers, drawn at a place in some turn of the loops under way."""
+
+    place: Place
+    loops: tuple[tuple[Place, int, int], ...]
+
+
 class Tensor(Record, frozen=True):
     """What is known of a tensor or array."""
 
@@ -237,6 +244,8 @@ class Tensor(Record, frozen=True):
     attached: bool = True
     fresh: bool = False
     """Made from sizes and numbers alone (zeros, randn): holds no data."""
+    drawn: Drawn | None = None
+    """The random numbers that it consists of, and of nothing else."""
 
     @property
     def time_axis(self) -> int | None:
@@ -267,7 +276,8 @@ class ListObject(Object):
 
     `fields["items"]` holds the known items as a tuple, or None when only
     `fields["element"]`, the join of all elements, is known.  `fields["order"]`
-    is "arbitrary", "sorted" or "" as for `Tensor.order`.
+    is "arbitrary", "sorted" or "" as for `Tensor.order`.  What `enumerate` or `zip`
+    goes over is the tuple `fields["over"]`, the bounds of a `range` `fields["bounds"]`.
     """
 
     __slots__ = ("kind",)

@@ -1,0 +1,131 @@
+"""What is seen in passing: slips in single statements, modes, and what modules keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rnnlint.lowering import ir
+from rnnlint.semantics import events, expressions, modules, naming, values
+from rnnlint.semantics.frames import Frame
+from rnnlint.semantics.values import Place, Value
+
+if TYPE_CHECKING:
+    from rnnlint.semantics.interpreter import Interpreter
+
+
+# --- results thrown away ---------------------------------------------------
+
+
+def note_discarded(run: Interpreter, node: ir.ExprStmt, frame: Frame) -> None:
+    """`h.detach()` and `[h.detach() for h in state]` as statements."""
+    call = node.value
+    if isinstance(call, ir.Comprehension):
+        if not _is_detach(call.element) or len(call.generators) != 1:
+            return
+        receiver = call.generators[0].iter
+    elif isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) and _is_detach(call):
+        receiver = call.func.value
+    else:
+        return
+    with run.hypothetical():  # evaluated once more, not used once more
+        value = expressions.evaluate(run, receiver, frame)
+    run.note(events.Discarded(frame.place(node), run.context, "detach", value))
+
+
+def note_loop_variable(run: Interpreter, node: ir.For, item: Value, frame: Frame) -> None:
+    """`for h in state: h = h.detach()`"""
+    if len(node.body) != 1 or not isinstance(node.target, ir.Name):
+        return
+    only = node.body[0]
+    if not isinstance(only, ir.Assign) or only.value is None or not _is_detach(only.value):
+        return
+    names = [*only.targets, _receiver(only.value)]
+    if all(isinstance(name, ir.Name) and name.id == node.target.id for name in names):
+        run.note(events.Discarded(frame.place(only), run.context, "detach", item, bound=True))
+
+
+def _is_detach(node: ir.Expr) -> bool:
+    return (
+        isinstance(node, ir.Call)
+        and not node.args
+        and isinstance(node.func, ir.Attribute)
+        and node.func.attr == "detach"
+    )
+
+
+def _receiver(node: ir.Expr) -> ir.Expr | None:
+    function = node.func if isinstance(node, ir.Call) else None
+    return function.value if isinstance(function, ir.Attribute) else None
+
+
+# --- sums that keep graphs -------------------------------------------------
+
+
+def note_sum(run: Interpreter, target: ir.Expr, node: ir.Expr, frame: Frame) -> None:
+    """`total = total + loss`"""
+    if not isinstance(node, ir.Binary) or node.op != "+" or not _may_keep_graph(run):
+        return
+    with run.hypothetical():  # evaluated once more, not used once more
+        before = expressions.evaluate(run, node.left, frame)
+        added = expressions.evaluate(run, node.right, frame)
+    place = Place(frame.module.path, target.start, node.end)
+    _note_accumulated(run, before, added, place, target, node.right, frame)
+
+
+def note_accumulation(
+    run: Interpreter, before: Value, added: Value, place: Place, node: ir.AugAssign, frame: Frame
+) -> None:
+    """`total += loss`"""
+    if _may_keep_graph(run):
+        _note_accumulated(run, before, added, place, node.target, node.value, frame)
+
+
+def _may_keep_graph(run: Interpreter) -> bool:
+    return run.context.gradients and bool(run.context.loops) and not run.context.hypothetical
+
+
+def _note_accumulated(
+    run: Interpreter,
+    before: Value,
+    added: Value,
+    place: Place,
+    total: ir.Expr,
+    operand: ir.Expr,
+    frame: Frame,
+) -> None:
+    if isinstance(added, values.Tensor) and added.calls:
+        note = events.Accumulated(
+            place, run.context, before, added, frame.place(total), frame.place(operand)
+        )
+        run.note(note)
+
+
+# --- training and evaluation -----------------------------------------------
+
+
+def note_mode(run: Interpreter, module: Value, training: bool | None, place: Place) -> None:
+    """`module.train()`, `module.eval()`"""
+    run.note(events.Mode(place, run.context, modules.layers_in(module), training))
+
+
+def note_mode_read(run: Interpreter, layer: values.Layer, place: Place) -> None:
+    """A layer runs whose result depends on the mode."""
+    if not modules.depends_on_mode(layer):
+        return
+    loops = tuple(number for _, number, _ in run.context.loops)
+    if (layer, loops, run.context.gradients) in run.modes_read:
+        return  # once for each run of a loop will do
+    run.modes_read.add((layer, loops, run.context.gradients))
+    functions = tuple(call.function.name for call in run.calls)
+    note = events.ModeRead(place, run.context, layer, functions, ())
+    note.scopes = naming.scopes_under_way(run, note)
+    run.note(note)
+
+
+# --- what modules keep -----------------------------------------------------
+
+
+def note_kept(run: Interpreter, owner: values.Instance, container: Value, place: Place) -> None:
+    """`self.layers = [...]` in a module."""
+    if modules.is_module(owner):
+        run.note(events.Kept(place, run.context, owner, container))
