@@ -488,3 +488,13 @@ nn.LSTM(8, 16, batch_first=True)(x)
 """
     )
     assert the_input(program).packed
+
+
+@pytest.mark.parametrize("filler", ["0", "PAD", "vocabulary[PAD]", "unseen()"])
+def test_sequences_that_are_filled_up_in_turn_make_one_padded_batch(filler: str) -> None:
+    program = analysed(
+        "PAD = 0\nlayer = nn.LSTM(8, 16)\ndef batches():\n    batch = []\n"
+        f"    for row in rows:\n        batch.append(row + [{filler}] * (longest - len(row)))\n"
+        "    return torch.tensor(batch)\nlayer(batches())\n"
+    )
+    assert side_of(program) == "right"

@@ -122,9 +122,9 @@ def _symbolic(op: str, left: Value, right: Value, place: Place) -> Value | None:
     if isinstance(right, values.Tensor) and right.lengths and op == "-":
         return values.Shortfall()
     if op == "*" and isinstance(right, values.Shortfall):
-        return values.Filler(place, left)
+        return values.Filler(place, _repeated(left))
     if op == "*" and isinstance(left, values.Shortfall):
-        return values.Filler(place, right)
+        return values.Filler(place, _repeated(right))
     if isinstance(left, values.Size) and op in ("//", "/", "*", "-", "+"):
         if isinstance(right, values.Const):
             return values.Size(("scaled", left.of, op, right.value), left.axis)
@@ -138,6 +138,14 @@ def _symbolic(op: str, left: Value, right: Value, place: Place) -> Value | None:
     if op == "+" and isinstance(left, values.Filler):
         return padded(right, left, "left")
     return None
+
+
+def _repeated(value: Value) -> Value:
+    """What `[0] * n` consists of; such lists are objects, each another than the last."""
+    items = value.fields["items"] if isinstance(value, values.ListObject) else None
+    if items is not None and len(items) == 1 and not is_content(items[0]):
+        return UNKNOWN if isinstance(items[0], values.Object) else items[0]
+    return value
 
 
 def padded(content: Value, filler: values.Filler, side: str) -> Value:
