@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from rnnlint import selection
-from rnnlint.diagnostic import Diagnostic, Edit, Fix, Location
+from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Fix, Location
 from rnnlint.project.config import Settings
 from rnnlint.project.patterns import per_file_ignores
 from rnnlint.project.source import HALF_A_PAIR
@@ -45,6 +45,9 @@ class Scope:
         self._fixable = {
             folder: _codes_fixable(infos, own) for folder, own in self._by_folder.items()
         }
+        self._trusted = {
+            folder: _codes_trusted(infos, own) for folder, own in self._by_folder.items()
+        }
         self._ignored = {
             folder: per_file_ignores(
                 selection.expanded(own.per_file_ignores, infos), Path(own.directory), root
@@ -65,6 +68,13 @@ class Scope:
     def may_fix(self, code: str, paths: Iterable[str]) -> bool:
         """Whether repairs of a rule may touch all these files."""
         return all(code in self._fixable[self._folder(path)] for path in paths)
+
+    def applicability(self, diagnostic: Diagnostic, fix: Fix) -> Applicability:
+        """Whether a repair wants a look: the settings have the last word."""
+        safe, unsafe = self._trusted[self._folder(diagnostic.span.path)]
+        if diagnostic.code in unsafe:
+            return Applicability.UNSAFE
+        return Applicability.SAFE if diagnostic.code in safe else fix.applicability
 
     def _folder(self, path: str) -> str:
         return max((f for f in self._by_folder if path.startswith(f)), key=len)
@@ -93,6 +103,16 @@ def _codes_fixable(infos: Sequence[RuleInfo], settings: Settings) -> frozenset[s
     )
 
 
+def _codes_trusted(
+    infos: Sequence[RuleInfo], settings: Settings
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The codes whose repairs the settings call safe, and those that they call unsafe."""
+    safe, unsafe = settings.extend_safe_fixes, settings.extend_unsafe_fixes
+    names = ("extend-safe-fixes", "extend-unsafe-fixes")
+    trusted = selection.select(infos, chosen=safe, ignored=unsafe, names=names)
+    return trusted, selection.select(infos, chosen=unsafe, names=names[::-1]) - trusted
+
+
 def offered(
     diagnostic: Diagnostic, scope: Scope, texts: Mapping[str, str], locate: Locate
 ) -> Diagnostic:
@@ -117,7 +137,11 @@ def offered(
         and _is_sound(fix, texts)
         and scope.may_fix(diagnostic.code, touched)
     ):
-        located = msgspec.structs.replace(fix, edits=_located(fix.edits, locate))
+        located = msgspec.structs.replace(
+            fix,
+            applicability=scope.applicability(diagnostic, fix),
+            edits=_located(fix.edits, locate),
+        )
     return msgspec.structs.replace(diagnostic, fix=located)
 
 

@@ -328,6 +328,8 @@ def test_what_contradicts_itself_is_refused(project: Path, other: str) -> None:
     [
         (["--fixable", "RNN999"], "unknown rule 'RNN999' in fixable"),
         (["--unfixable", "nothing"], "unknown rule 'nothing' in unfixable"),
+        (["--config", "extend-safe-fixes = ['SCR9']"], "unknown rule 'SCR9' in extend-safe-fixes"),
+        (["--config", "extend-unsafe-fixes = ['x']"], "unknown rule 'x' in extend-unsafe-fixes"),
         (["--fix-style", "numpy"], "'numpy' is not one of 'auto', 'torch', 'runtime'"),
         (["--config", "fix-style = 'numpy'"], 'must be "auto", "torch" or "runtime"'),
         (["--config", "fix = 1"], "'fix' must be true or false"),

@@ -85,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     fixable: tuple[str, ...] = ("ALL",)
     extend_fixable: tuple[str, ...] = ()
     unfixable: tuple[str, ...] = ()
+    extend_safe_fixes: tuple[str, ...] = ()
+    """Rules whose repairs need no look, whatever the rules say."""
+    extend_unsafe_fixes: tuple[str, ...] = ()
+    """Rules whose repairs want a look, whatever the rules say."""
     fix_style: FixStyle = "auto"
     directory: str = "."
     """The absolute folder that globs are relative to: that of the settings file."""
