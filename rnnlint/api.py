@@ -12,23 +12,24 @@ from typing import ClassVar
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
-    Backward,
     Accumulated,
+    Backward,
     Clip,
-    Event,
     Discarded,
+    Event,
     Fit,
     Init,
-    LayerCall,
     Kept,
+    LayerCall,
     Load,
     LossComputed,
-    Opaque,
     Measured,
     Mode,
     ModeRead,
+    Opaque,
     OptimizerEvent,
     Packing,
     Reading,
@@ -37,26 +38,26 @@ from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place, Step
 
 __all__ = [
-    "Applicability",
     "Accumulated",
+    "Applicability",
     "Backward",
     "CannotPlaceError",
     "Clip",
     "Diagnostic",
-    "Event",
     "Discarded",
+    "Event",
     "Fit",
     "Fix",
     "Init",
-    "LayerCall",
     "Kept",
+    "LayerCall",
     "Level",
     "Load",
     "LossComputed",
-    "Opaque",
     "Measured",
     "Mode",
     "ModeRead",
+    "Opaque",
     "OptimizerEvent",
     "Packing",
     "Place",
@@ -67,6 +68,7 @@ __all__ = [
     "events",
     "modules",
     "operations",
+    "tell_lengths",
     "tensors",
     "values",
 ]

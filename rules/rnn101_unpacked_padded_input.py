@@ -102,6 +102,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Diagnostic,
     LayerCall,
     Level,
@@ -109,15 +110,18 @@ from rnnlint.api import (
     Program,
     Rule,
     modules,
+    tell_lengths,
     tensors,
     values,
 )
 
+CURED = ("state", "last-step", "half-step", "pooled")
 MASKED_BY = ("ignore_index", "weight")
 
 
 class UnpackedPaddedInput(Rule):
     level = Level.WARNING
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for call in program.chosen(LayerCall):
@@ -137,6 +141,7 @@ class UnpackedPaddedInput(Rule):
                 "enforce_sorted=False), or read only valid steps",
                 trail=[*padding.steps, *program.call_path(call)],
                 level=Level.WARNING if felt else Level.ADVICE,
+                fix=tell_lengths(program, call) if self._is_cured(program, call) else None,
             )
 
     def _felt(self, program: Program, call: LayerCall) -> str | None:
@@ -153,6 +158,11 @@ class UnpackedPaddedInput(Rule):
             if reading.how == "pooled":
                 return "its steps are pooled with the padded ones"
         return None
+
+    def _is_cured(self, program: Program, call: LayerCall) -> bool:
+        """Whether packing mends what is read: attention, or a loss, goes on to see the padding."""
+        both_ways = values.default_truth(modules.option(call.layer, "bidirectional")) is True
+        return both_ways or any(one.how in CURED for one in program.readings_of(call))
 
     def _counted(self, program: Program, call: LayerCall) -> bool:
         """Whether a loss over the layer's steps counts the padded ones."""

@@ -92,11 +92,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Reading, Rule
+from rnnlint.api import Applicability, Diagnostic, Level, Program, Reading, Rule, tell_lengths
 
 
 class LastStepOfPaddedOutput(Rule):
     level = Level.WARNING
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for reading in program.chosen(Reading):
@@ -116,6 +117,7 @@ class LastStepOfPaddedOutput(Rule):
                 self._message(reading),
                 help="take the last valid step by its length, or h_n[-1] once the batch is packed",
                 trail=[*padding.steps, *program.call_path(reading)],
+                fix=tell_lengths(program, tensor.output_of),
             )
 
     def _message(self, reading: Reading) -> str:

@@ -42,10 +42,10 @@ class Lookup(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """An assignment target, or a parameter, that is given a tuple with padded tensors."""
+    """An assignment target, or a parameter, that is given a tuple or list with padded tensors."""
 
     place: Place
-    value: values.Tuple
+    items: tuple[Value, ...]
 
 
 class Passages:
@@ -84,10 +84,13 @@ class Passages:
 
     def note_binding(self, place: Place, value: Value) -> None:
         """Take down which name is given a batch."""
-        if isinstance(value, values.Tuple) and any(map(_is_batch, value.items)):
+        items = value.items if isinstance(value, values.Tuple) else None
+        if isinstance(value, values.ListObject):
+            items = value.fields["items"]
+        if items and any(map(_is_batch, items)):
             known = self.holders.setdefault(place, [])
             if len(known) < MAX_VISITS:
-                known.append(Holder(place, value))
+                known.append(Holder(place, items))
 
 
 def _is_batch(value: Value) -> bool:

@@ -205,7 +205,7 @@ def _counts(run: Interpreter, target: ir.Expr, old: Value, new: Value, frame: Fr
 
 def assign(run: Interpreter, target: ir.Expr, value: Value, frame: Frame) -> None:
     """Bind `value` to an assignment target."""
-    if isinstance(value, values.Tuple):
+    if isinstance(value, (values.Tuple, values.ListObject)):
         run.passages.note_binding(frame.place(target), value)
     if isinstance(target, ir.Name):
         bind_name(run, target.id, value, frame)

@@ -1,0 +1,140 @@
+"""Names and order within one function: what is bound where, and what surely runs before what."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+
+from rnnlint.fixing.layout import Layout, Statement
+from rnnlint.fixing.names import names_bound
+from rnnlint.lowering import ir
+
+Block = tuple[ir.Stmt, ...]
+_OTHERWISE = (ir.Lambda, ir.Comprehension, ir.IfExp, ir.BoolOp, ir.NamedExpr, ir.Yield, ir.Await)
+"""Expressions whose parts do not run just once, when the statement does."""
+
+
+class Scope:
+    """The function around a statement, or the whole file where there is none.
+
+    Args:
+        layout: the layout of the file.
+        statement: a statement of it.
+    """
+
+    def __init__(self, layout: Layout, statement: Statement) -> None:
+        functions = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
+        self.node: ir.FunctionDef | None = functions[-1] if functions else None
+        self.body: Block = self.node.body if self.node is not None else layout.body
+
+    @property
+    def parameters(self) -> tuple[ir.Parameter, ...]:
+        return self.node.params if self.node is not None else ()
+
+    def parameter(self, name: str) -> ir.Parameter | None:
+        return next((one for one in self.parameters if one.name == name), None)
+
+    def names(self) -> set[str]:
+        """Every name that stands in it."""
+        found = {node.id for node in ir.nodes_in(self.body) if isinstance(node, ir.Name)}
+        return found | set(names_bound(self.body)) | {one.name for one in self.parameters}
+
+    def uses(self, name: str) -> list[ir.Name]:
+        """Where a name stands, also where it is bound."""
+        nodes = ir.nodes_in(self.body)
+        return [node for node in nodes if isinstance(node, ir.Name) and node.id == name]
+
+    def bindings(self, name: str) -> int:
+        """How often a name is bound."""
+        given = self.parameter(name) is not None
+        return given + sum(1 for bound in names_bound(self.body) if bound == name)
+
+    def fresh(self, *wanted: str, besides: Container[str] = ()) -> str:
+        """The first of some names that means nothing here yet; the last gets a number if needed."""
+        taken = self.names()
+        numbered = (f"{wanted[-1]}_{number}" for number in range(2, 100))
+        for name in (*wanted, *numbered):
+            if name not in taken and name not in besides:
+                return name
+        return wanted[-1]
+
+
+def origins(scope: Scope, value: ir.Expr, before: int) -> list[ir.Expr]:
+    """The expressions of which a value is made, by the names that stand between them.
+
+    Args:
+        scope: the function.
+        value: the expression.
+        before: where its statement begins; what is bound behind that is not looked at.
+    """
+    found: list[ir.Expr] = [value]
+    known: set[str] = set()
+    for expression in found:
+        for node in ir.nodes_in(expression):
+            if isinstance(node, ir.Name) and node.id not in known:
+                known.add(node.id)
+                found += _bound_to(scope, node.id, before)
+    return found
+
+
+def _bound_to(scope: Scope, name: str, before: int) -> list[ir.Expr]:
+    """What a name is bound to by plain assignments."""
+    return [
+        node.value
+        for node in ir.nodes_in(scope.body)
+        if isinstance(node, ir.Assign)
+        and node.value is not None
+        and node.start < before
+        and name in set(names_bound((node,)))
+    ]
+
+
+def runs_before(first: Statement, second: Statement) -> bool:
+    """Whether one statement has surely run when another does, in the same turn of all loops."""
+    around = (*second.parents, second.node)
+    depth = len(first.parents)
+    if depth >= len(around) or around[:depth] != first.parents:
+        return False
+    position = _position(first.block, around[depth])
+    return position is not None and (_position(first.block, first.node) or 0) < position
+
+
+def _position(block: Block, node: ir.Stmt) -> int | None:
+    return next((number for number, one in enumerate(block) if one is node), None)
+
+
+def chain_to(value: object, start: int, end: int) -> list[ir.Node]:
+    """The nodes around the one that lies exactly there, outermost first, and itself."""
+    for node in _children(value):
+        if not node.start <= start <= end <= node.end:
+            continue
+        if (node.start, node.end) == (start, end) and not isinstance(node, ir.Argument):
+            return [node]
+        inner = chain_to(node, start, end)
+        if inner:
+            return [node, *inner]
+    return []
+
+
+def _children(value: object) -> Iterator[ir.Node]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _children(item)
+        return
+    if isinstance(value, ir.Node):
+        for name in value.__struct_fields__:
+            field = getattr(value, name)
+            if isinstance(field, ir.Node):
+                yield field
+            elif isinstance(field, tuple):
+                yield from _children_of_tuple(field)
+
+
+def _children_of_tuple(items: Iterable[object]) -> Iterator[ir.Node]:
+    for item in items:
+        if isinstance(item, ir.Node):
+            yield item
+
+
+def runs_once(chain: list[ir.Node]) -> bool:
+    """Whether the last of some nested expressions is evaluated just once with the statement."""
+    return not any(isinstance(node, _OTHERWISE) for node in chain)

@@ -1,0 +1,194 @@
+"""How the output of a layer is read once it is known where each sequence ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rnnlint.fixing import operations
+from rnnlint.fixing.code import Code
+from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.fixing.scopes import chain_to
+from rnnlint.lowering import ir
+from rnnlint.semantics.values import Place
+
+if TYPE_CHECKING:
+    from rnnlint.remedies.packing import Recurrence
+
+_CAT = "{torch.cat}"
+_ARANGE = "{torch.arange}"
+_RUNTIME = "{{from rnnlint.runtime import {}}}"
+_MEANS = ("mean",)
+_MAXIMA = ("max", "amax")
+
+
+class ReadSteps(msgspec.Struct, frozen=True):
+    """A place at which the last step is read, or the steps are pooled."""
+
+    place: Place
+    how: str
+    """ "last-step", "half-step" or "pooled"."""
+
+
+class Way(msgspec.Struct, frozen=True):
+    """What is at hand for reading anew."""
+
+    lengths: str
+    counts: str
+    """The lengths where none is zero."""
+    output: str = ""
+    """The code that is the layer's output itself; "" where only something made of it is."""
+    hidden: str = ""
+    """The code for the final hidden state; "" where there is none."""
+    uses: int = 0
+    """How often the output's name is used."""
+    companion: bool = False
+
+
+class Mend(msgspec.Struct, frozen=True):
+    """What is done about one reading."""
+
+    operations: tuple[operations.AnyOperation, ...] = ()
+    uses_hidden: bool = False
+    """Whether it reads the final state instead of the output."""
+    fills: bool = False
+    """Whether it wants minus infinity behind the end of each sequence."""
+
+
+def mended(code: Code, layer: Recurrence, reading: ReadSteps, way: Way) -> Mend:
+    """Read the last valid step, or pool over valid steps alone.
+
+    Raises:
+        CannotPlaceError: this reading cannot be told the lengths.
+    """
+    statement = code.statement(reading.place)
+    chain = chain_to(statement.node, reading.place.start, reading.place.end)
+    if not chain:
+        raise CannotPlaceError("the reading is not found")
+    node = chain[-1]
+    if isinstance(node, ir.Subscript):
+        return _last_step(code, layer, reading, way, node)
+    if isinstance(node, ir.Call) and reading.how == "pooled":
+        around = chain[-2] if len(chain) > 1 else None
+        return _pooled(code, layer, reading, way, node, around)
+    raise CannotPlaceError("the reading cannot be written anew")
+
+
+# --- the last step ----------------------------------------------------------
+
+
+def _last_step(
+    code: Code, layer: Recurrence, reading: ReadSteps, way: Way, node: ir.Subscript
+) -> Mend:
+    axis, rest = _last_index(layer, node.index)
+    text = code.layout(reading.place.path).text
+    base = text[node.value.start : node.value.end]
+    whole = all(_is_everything(part) for part in rest)
+    if whole and way.hidden and base == way.output and layer.bidirectional is not None:
+        read = f"{way.hidden}[-1]"
+        if layer.bidirectional:
+            read = f"{_CAT}([{way.hidden}[-2], {way.hidden}[-1]], dim=1)"
+        return Mend((_replaced(reading, read),), uses_hidden=True)
+    if way.companion and whole:
+        options = ", bidirectional=True" if layer.bidirectional else ""
+        options += "" if axis == 1 else ", batch_first=False"
+        last_valid = _RUNTIME.format("last_valid")
+        return Mend((_replaced(reading, f"{last_valid}({base}, {way.lengths}{options})"),))
+    if base == way.output and isinstance(node.value, ir.Subscript):
+        raise CannotPlaceError("the output has no name to be read by")
+    rows = f"{_ARANGE}({base}.size({1 - axis}))"
+    picked = [rows, f"{way.lengths} - 1"] if axis == 1 else [f"{way.lengths} - 1", rows]
+    parts = [*picked, *(text[part.start : part.end] for part in rest if not _is_everything(part))]
+    return Mend((_replaced(reading, f"{base}[{', '.join(parts)}]"),))
+
+
+def _last_index(layer: Recurrence, index: tuple[ir.Expr, ...]) -> tuple[int, tuple[ir.Expr, ...]]:
+    """The axis of time of `[:, -1]` or `[-1]`, and the indices behind both axes."""
+    if layer.batch_first:
+        if len(index) >= 2 and _is_everything(index[0]) and _is_last(index[1]):
+            return 1, index[2:]
+    elif index and _is_last(index[0]) and all(_is_everything(part) for part in index[1:2]):
+        return 0, index[2:]
+    raise CannotPlaceError("the last step is read in another way")
+
+
+def _is_everything(part: ir.Expr) -> bool:
+    return isinstance(part, ir.Slice) and part.lower is part.upper is part.step is None
+
+
+def _is_last(part: ir.Expr) -> bool:
+    if isinstance(part, ir.Unary) and part.op == "-":
+        return isinstance(part.operand, ir.Const) and part.operand.value == 1
+    return isinstance(part, ir.Const) and part.value == -1
+
+
+# --- pooling ----------------------------------------------------------------
+
+
+def _pooled(
+    code: Code,
+    layer: Recurrence,
+    reading: ReadSteps,
+    way: Way,
+    node: ir.Call,
+    around: ir.Node | None,
+) -> Mend:
+    text = code.layout(reading.place.path).text
+    name, source, axis = _pooling(node)
+    base = text[source.start : source.end]
+    time = 1 if layer.batch_first else 0
+    if axis != time:
+        raise CannotPlaceError("the pooling is not over time")
+    first = "" if layer.batch_first else ", batch_first=False"
+    if name in _MEANS:
+        if way.companion:
+            mean = f"{_RUNTIME.format('masked_mean')}({base}, {way.lengths}{first})"
+            return Mend((_replaced(reading, mean),))
+        if base != way.output:
+            raise CannotPlaceError("what is pooled is not the output itself")
+        counts = f"{way.counts}.to({base}.device).unsqueeze(1)"
+        return Mend((_replaced(reading, f"({base}.sum(dim={time}) / {counts})"),))
+    if way.companion:
+        if name == "max" and not _takes_values(around, node):
+            raise CannotPlaceError("the indices of the maximum are used too")
+        greatest = f"{_RUNTIME.format('masked_max')}({base}, {way.lengths}{first})"
+        end = around.end if name == "max" and around is not None else node.end
+        place = Place(reading.place.path, node.start, end)
+        return Mend((operations.Replace(place.path, place.start, place.end, greatest),))
+    if base != way.output or way.uses != 1:
+        raise CannotPlaceError("the output is used for more than its maximum")
+    return Mend(fills=True)
+
+
+def _pooling(node: ir.Call) -> tuple[str, ir.Expr, int]:
+    """The name, the tensor and the axis of `x.mean(dim=1)` or `torch.mean(x, 1)`."""
+    function = node.func
+    if not isinstance(function, ir.Attribute) or function.attr not in (*_MEANS, *_MAXIMA):
+        raise CannotPlaceError("the pooling is of another kind")
+    positional = [one.value for one in node.args if one.keyword is None and not one.star]
+    by_name = {one.keyword: one.value for one in node.args if one.keyword is not None}
+    if isinstance(function.value, ir.Name) and function.value.id == "torch":
+        if not positional:
+            raise CannotPlaceError("what is pooled is given by name")
+        source, *positional = positional
+    else:
+        source = function.value
+    axis = by_name.pop("dim", None) or by_name.pop("axis", None)
+    if axis is None and positional:
+        axis = positional.pop(0)
+    if positional or by_name or not isinstance(axis, ir.Const) or not isinstance(axis.value, int):
+        raise CannotPlaceError("the pooling has more arguments than an axis")
+    return function.attr, source, axis.value
+
+
+def _takes_values(around: ir.Node | None, node: ir.Call) -> bool:
+    """`x.max(dim=1)[0]`, `x.max(dim=1).values`"""
+    if isinstance(around, ir.Subscript) and around.value is node and len(around.index) == 1:
+        index = around.index[0]
+        return isinstance(index, ir.Const) and index.value == 0
+    return isinstance(around, ir.Attribute) and around.attr == "values"
+
+
+def _replaced(reading: ReadSteps, text: str) -> operations.Replace:
+    return operations.Replace(reading.place.path, reading.place.start, reading.place.end, text)

@@ -1,0 +1,269 @@
+"""Lengths that some code can name, and how a repair writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from rnnlint.fixing import operations
+from rnnlint.fixing.layout import Layout, Statement
+from rnnlint.fixing.names import names_bound
+from rnnlint.fixing.scopes import Scope, origins, runs_before
+from rnnlint.lowering import ir
+from rnnlint.semantics import naming, values
+from rnnlint.semantics.values import Tensor, Value
+
+_SAYS_LENGTHS = re.compile(r"(?i)(.*_)?(lens|lengths|seq_?lens|len_\w+|\w+_lens?)")
+_SAYS_BOUND = re.compile(r"(?i)(.*_)?(max|min|seq|total|fixed|num|n)_?len(gth)?")
+_SAYS_MASK = re.compile(r"(?i)(.*_)?masks?")
+_UNNAMED = re.compile(r"_+")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The lengths as the code around the layer can name them."""
+
+    lengths: str
+    """A tensor of lengths, on any device."""
+    counts: str
+    """The same, where none is zero."""
+    for_packing: str
+    """The same for `pack_padded_sequence`: on the CPU."""
+    before: tuple[operations.AnyOperation, ...] = ()
+    """What makes them known."""
+    is_certain: bool = False
+    """Whether they are the lengths of this batch beyond doubt, and a tensor."""
+
+
+def named(name: str, *, is_list: bool = False, is_certain: bool = False) -> Told:
+    """Lengths that have a name."""
+    if is_list:
+        tensor = f"{{torch.tensor}}({name})"
+        return Told(tensor, tensor, name)
+    counts = f"{name}.clamp(min=1)"
+    return Told(name, counts, f"{counts}.cpu()", is_certain=is_certain)
+
+
+class Around:
+    """The code around one place, and what its names stand for whenever it runs.
+
+    Args:
+        layout: the layout of the file.
+        statement: the statement.
+        path: the file.
+        scopes: what the names stood for, each time.
+    """
+
+    def __init__(
+        self, layout: Layout, path: str, statement: Statement, scopes: Sequence[naming.Scope]
+    ) -> None:
+        self.layout = layout
+        self.path = path
+        self.statement = statement
+        self.scopes = scopes
+        self.scope = Scope(layout, statement)
+
+    def lengths(self, value: ir.Expr) -> Told | None:
+        """The lengths of a batch, by what the names here stand for, else by what they say."""
+        hint = self.words(value)
+        certain = list(self._named())
+        if certain:
+            chosen = _nearest([name for name, _ in certain], hint)
+            if chosen is None:
+                return None
+            return self._told(chosen, dict(certain)[chosen], is_alone=len(certain) == 1)
+        return self._mask() or self._counted(value) or self._said(hint)
+
+    def words(self, value: ir.Expr) -> str:
+        """The names of what a value is made of, as a hint at what its lengths are called."""
+        made_of = origins(self.scope, value, self.statement.node.start)
+        names = {one.id: None for one in ir.nodes_in(tuple(made_of)) if isinstance(one, ir.Name)}
+        return " ".join(names)
+
+    def _named(self) -> Iterator[tuple[str, Value]]:
+        if not self.scopes:
+            return
+        for name in self.scopes[0].names_of(_is_lengths):
+            given = [scope.value(name) for scope in self.scopes]
+            if "." in name or not all(one is not None and _is_lengths(one) for one in given):
+                continue
+            if any(isinstance(one, values.ListObject) for one in given) and not _says_lengths(name):
+                continue
+            if self.is_bound(name) and given[0] is not None:
+                yield name, given[0]
+
+    def is_bound(self, name: str) -> bool:
+        """Whether a name surely has its value when the statement runs."""
+        parameter = self.scope.parameter(name)
+        if parameter is not None and parameter.kind in ("positional", "keyword-only"):
+            return parameter.default is None
+        return self.binding(name) is not None
+
+    def binding(self, name: str) -> ir.Stmt | None:
+        """The statement that binds a name before the statement runs."""
+        for node in ir.nodes_in(self.scope.body):
+            if not isinstance(node, (ir.Assign, ir.For, ir.With)):
+                continue
+            if name not in set(names_bound((_head(node),))):
+                continue
+            if any(parent is node for parent in self.statement.parents):
+                return node
+            binding = self.layout.statement_at(node.start)
+            if binding.node is node and runs_before(binding, self.statement):
+                return node
+        return None
+
+    def _told(self, name: str, value: Value, *, is_alone: bool) -> Told | None:
+        is_list = not isinstance(value, Tensor)
+        if not _UNNAMED.fullmatch(name):
+            return named(name, is_list=is_list, is_certain=is_alone and not is_list)
+        target = self._unnamed(name)
+        if target is None:
+            return None
+        fresh = self.scope.fresh("lengths", "seq_lengths")
+        told = named(fresh, is_list=is_list)
+        renamed = operations.Replace(self.path, target.start, target.end, fresh)
+        return msgspec.structs.replace(told, before=(renamed,))
+
+    def _unnamed(self, name: str) -> ir.Name | None:
+        """Where `_` is bound, if that is one place of one target."""
+        node = self.binding(name)
+        targets: tuple[ir.Expr, ...] = ()
+        if isinstance(node, ir.For):
+            targets = (node.target,)
+        elif isinstance(node, ir.Assign):
+            targets = node.targets
+        found = [one for one in ir.nodes_in(targets) if isinstance(one, ir.Name) and one.id == name]
+        return found[0] if len(found) == 1 else None
+
+    # --- masks ---
+
+    def _mask(self) -> Told | None:
+        """`attention_mask`: 1 on real tokens."""
+        if not self.scopes:
+            return None
+        for name in self.scopes[0].names_of(_is_attention_mask):
+            given = [scope.value(name) for scope in self.scopes]
+            if "." in name or not all(one is not None and _is_attention_mask(one) for one in given):
+                continue
+            if name.endswith("mask") and self.is_bound(name):
+                return self._introduced(f"{name}.sum(dim=1)")
+        return None
+
+    def _counted(self, value: ir.Expr) -> Told | None:
+        """Where the function counts a mask elsewhere: `torch.sum(masks, dim=1)`."""
+        for node in ir.nodes_in(self.scope.body):
+            mask = _summed_mask(node) if isinstance(node, ir.Call) else None
+            if mask is None or not isinstance(node, ir.Call):
+                continue
+            code = self.layout.text[node.start : node.end]
+            if self.is_bound(mask):
+                return self._introduced(code)
+            parameter = self.scope.parameter(mask)
+            if parameter is not None and self.scope.bindings(mask) == 1:
+                if not isinstance(value, ir.Name):
+                    continue
+                whole = f"{{torch.full}}(({value.id}.size(0),), {value.id}.size(1))"
+                return self._introduced(f"{code} if {mask} is not None else {whole}")
+        return None
+
+    def _introduced(self, code: str) -> Told:
+        """Lengths that get a name before the statement."""
+        fresh = self.scope.fresh("lengths", "seq_lengths")
+        line = operations.Insert(
+            self.path, self.statement.node.start, self.statement.node.end,
+            (f"{fresh} = {code}",), "before",
+        )  # fmt: skip
+        return msgspec.structs.replace(named(fresh), before=(line,))
+
+    # --- names ---
+
+    def _said(self, hint: str) -> Told | None:
+        """Where a name says that it is the lengths, and nothing else is known of it."""
+        if not self.scopes:
+            return None
+        found = [
+            name
+            for name in self.scope.names()
+            if _says_lengths(name)
+            and self.is_bound(name)
+            and all(_may_be_lengths(scope.value(name)) for scope in self.scopes)
+        ]
+        chosen = _nearest(sorted(found), hint)
+        if chosen is None:
+            return None
+        tensor = f"{{torch.as_tensor}}({chosen})"
+        counts = f"{tensor}.clamp(min=1)"
+        return Told(tensor, counts, f"{counts}.cpu()")
+
+
+def _head(node: ir.Assign | ir.For | ir.With) -> ir.Stmt:
+    """A statement without its body."""
+    if isinstance(node, ir.For):
+        return msgspec.structs.replace(node, body=(), orelse=())
+    if isinstance(node, ir.With):
+        return msgspec.structs.replace(node, body=())
+    return node
+
+
+def _is_lengths(value: Value) -> bool:
+    if isinstance(value, Tensor):
+        return value.lengths
+    if not isinstance(value, values.ListObject):
+        return False
+    items = value.fields["items"] or (value.fields["element"],)
+    return all(isinstance(item, values.Size) for item in items)
+
+
+def _is_attention_mask(value: Value) -> bool:
+    return isinstance(value, Tensor) and value.mask and value.batch_axis == 0
+
+
+def _may_be_lengths(value: Value | None) -> bool:
+    if value is None or isinstance(value, values.Unknown):
+        return True
+    return isinstance(value, Tensor) and not value.calls and value.padding is None
+
+
+def _says_lengths(name: str) -> bool:
+    return bool(_SAYS_LENGTHS.fullmatch(name)) and not _SAYS_BOUND.fullmatch(name)
+
+
+def _summed_mask(node: ir.Call) -> str | None:
+    """The mask in `masks.sum(dim=1)` or `torch.sum(masks, dim=1)`."""
+    function = node.func
+    if not isinstance(function, ir.Attribute) or function.attr != "sum":
+        return None
+    arguments = [one.value for one in node.args if one.keyword is None and not one.star]
+    by_name = {one.keyword: one.value for one in node.args if one.keyword is not None}
+    source: ir.Expr = function.value
+    if isinstance(source, ir.Name) and source.id == "torch" and arguments:
+        source, *arguments = arguments
+    axis = by_name.pop("dim", None) or (arguments.pop(0) if arguments else None)
+    over_time = isinstance(axis, ir.Const) and axis.value in (1, -1)
+    if arguments or by_name or not over_time or not isinstance(source, ir.Name):
+        return None
+    return source.id if _SAYS_MASK.fullmatch(source.id) else None
+
+
+def _nearest(names: Sequence[str], hint: str) -> str | None:
+    """The name that has most in common with that of the batch; None where several have."""
+    if len(names) <= 1:
+        return names[0] if names else None
+    wanted = set(_words(hint))
+    scored = sorted(((len(wanted & set(_words(name))), name) for name in names), reverse=True)
+    return scored[0][1] if scored[0][0] > scored[1][0] else None
+
+
+def _words(name: str) -> Iterable[str]:
+    return (word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name))
+
+
+def at(layout: Layout, path: str, offset: int, scopes: Sequence[naming.Scope]) -> Around:
+    """The code around an offset.
+
+    Raises:
+        CannotPlaceError: there is no statement.
+    """
+    return Around(layout, path, layout.statement_at(offset), scopes)
