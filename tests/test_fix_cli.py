@@ -19,6 +19,7 @@ from rnnlint.cli import application
 from rnnlint.diagnostic import Applicability
 
 __all__ = ["script"]
+CHECKOUT = Path(__file__).resolve().parent.parent
 MAIN = "main.py"
 BEFORE = TORCH + "net = nn.LSTM(1, 1)\nbad = 0\n#\n#\nworse = 0\nawful = 0\n"
 SAFE = BEFORE.replace("bad = 0", "bad = 1")
@@ -340,3 +341,12 @@ def test_mistakes_are_told(project: Path, arguments: list[str], said: str) -> No
     assert result.exit_code == 2
     assert said in result.stderr
     assert text(project) == BEFORE
+
+
+def test_the_readme_shows_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    command = "rnnlint check fixtures/article --select RNN503 --diff"
+    shown = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition(f"$ {command}\n")[2]
+    result = run(*command.split()[2:])
+    lines = (result.stdout + result.stderr).splitlines()
+    assert [line.rstrip() for line in lines] == shown.partition("\n```")[0].splitlines()
