@@ -119,7 +119,10 @@ def _cat(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place:
     items = iteration.known_items(run, given) if given is not None else None
     if items is None:
         element = iteration.element(run, given) if given is not None else UNKNOWN
-        return tensors.mixed([element])
+        joined = tensors.mixed([element])
+        if isinstance(joined, Tensor):
+            return tensors.changed(joined, values_of=tensors.shared_values([element]))
+        return joined
     return _concatenated(list(items), arguments.get(1, "dim", "axis"))
 
 
@@ -140,11 +143,18 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
     if base is None:
         base = content if isinstance(content, Tensor) else Tensor()
     number = values.integer(axis)
+    held = tensors.shared_values(items)
     if number is not None and (number >= 2 or number == -1):
         return tensors.changed(
-            base, calls=graph, output_of=None, activation=None, part="", drawn=None
+            base,
+            calls=graph,
+            output_of=None,
+            values_of=held,
+            activation=None,
+            part="",
+            drawn=None,
         )
-    return Tensor(calls=graph, padding=base.padding if number is None else None)
+    return Tensor(calls=graph, values_of=held, padding=base.padding if number is None else None)
 
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -161,7 +171,12 @@ def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         return tensors.changed(
             made, batch_axis=0 if first else None, order=order, order_steps=steps, output_of=None
         )
-    return Tensor(calls=tensors.graph_of(element), order=order, order_steps=steps)
+    return Tensor(
+        calls=tensors.graph_of(element),
+        values_of=tensors.shared_values(values.members(element)),
+        order=order,
+        order_steps=steps,
+    )
 
 
 def _where(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:

@@ -16,7 +16,7 @@ from rnnlint.semantics.values import Place, Value
 if TYPE_CHECKING:
     from rnnlint.semantics.frames import Call
     from rnnlint.semantics.naming import Scope
-    from rnnlint.semantics.values import Instance, Layer, Parameter, Tensor, Thing
+    from rnnlint.semantics.values import Function, Instance, Layer, Parameter, Tensor, Thing
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -142,9 +142,12 @@ class Packing(Event):
 
 
 class LossComputed(Event):
-    """A loss function meets a prediction and its target."""
+    """A loss function meets a prediction and its target.
 
-    __slots__ = ("kind", "options", "prediction", "target")
+    `criterion` is the loss's module, None where a function computes it.
+    """
+
+    __slots__ = ("criterion", "kind", "options", "prediction", "target")
 
     def __init__(
         self,
@@ -161,12 +164,14 @@ class LossComputed(Event):
         self.target = target
         self.options = options
 
+        criterion: Layer | None = None,
 
 class Update(Event):
     """Base of what updates the weights: a backward pass, and what an optimizer does.
 
     `scopes` are the names of the code under way, outermost first: first the file where the
     run begins, then the function of each call in `context.stack`.
+        self.criterion = criterion
     """
 
     __slots__ = ("scopes",)
@@ -399,3 +404,44 @@ class Kept(Note):
         super().__init__(place, context)
         self.owner = owner
         self.container = container
+
+
+class Activated(Note):
+    """What recurrent layers computed goes through an activation.
+
+    `kind` is "relu", "softmax", "log_softmax", "sigmoid" or "log_sigmoid"; `dim` is None
+    where no axis was named.
+    """
+
+    __slots__ = ("dim", "given", "kind")
+
+    def __init__(
+        self, place: Place, context: Context, kind: str, given: Tensor, dim: Value | None
+    ) -> None:
+        super().__init__(place, context)
+        self.kind = kind
+        self.given = given
+        self.dim = dim
+
+
+class DroppedOut(Note):
+    """`F.dropout(x, ...)`: a function drops out, which knows of no mode but its argument.
+
+    `options` are its arguments by name, `function` is the one in which it stands, and
+    `forward` the innermost `forward` of a module of the project that is under way.
+    """
+
+    __slots__ = ("forward", "function", "options")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        options: dict[str, Value],
+        function: Function | None,
+        forward: Function | None,
+    ) -> None:
+        super().__init__(place, context)
+        self.options = options
+        self.function = function
+        self.forward = forward

@@ -405,7 +405,7 @@ def call_encoding(
 def run_transformer(arguments: Arguments, place: Place) -> Value:
     """A pretrained encoder keeps the axes and the padding of its input."""
     source = next((t for v in arguments.all() for t in tensors.tensors_in(v)), Tensor())
-    hidden = tensors.changed(source, mask=False, rank=3)
+    hidden = tensors.changed(source, mask=False, rank=3, values_of=None)
     made = values.Thing("model_output", "BaseModelOutput", place, {})
     made.fields.update({"last_hidden_state": hidden, 0: hidden, "pooler_output": Tensor()})
     return made

@@ -70,13 +70,15 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
             run.emit(events.Reading(place, run.context, tensor, how, axis))
     if any(_is_ellipsis(part) for part in lead):
         if all(_is_ellipsis(part) or isinstance(part, values.Slice) for part in lead):
-            return tensors.changed(tensors.kept(tensor), output_of=None, dims=())
-        return tensor
+            return tensors.changed(
+                tensors.kept(tensor), output_of=None, dims=(), values_of=tensor.values_of
+            )
+        return tensors.changed(tensor, rank=None)
     if len(parts) == 1 and _picks(parts[0]) and tensors.holds_rows(tensor):
         return tensors.one_row(tensor)
     if any(_picks(part) for part in lead):
         return tensors.changed(
-            tensors.derived(tensor),
+            tensors.picked(tensor),
             lengths=tensor.lengths,
             mask=tensor.mask,
             loss=tensor.loss,
@@ -84,11 +86,21 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
         )
     if len(lead) == 2 and all(_is_all(part) for part in lead):
         return tensors.changed(
-            tensors.kept(tensor), part="steps" if tensor.part == "output" else tensor.part
+            tensors.kept(tensor),
+            part="steps" if tensor.part == "output" else tensor.part,
+            values_of=tensor.values_of,
+            rank=_rank_of(tensor, parts),
         )
     if any(_is_new_axis(part) for part in lead):
-        return tensors.changed(tensor, batch_axis=None, output_of=None, dims=(), root=None)
-    return tensors.changed(tensor, root=None, dims=())
+        return tensors.changed(
+            tensor, batch_axis=None, output_of=None, dims=(), root=None, rank=None
+        )
+    return tensors.changed(tensor, root=None, dims=(), rank=_rank_of(tensor, parts))
+
+
+def _rank_of(tensor: Tensor, parts: tuple[Value, ...]) -> int | None:
+    """How many axes are left where nothing but slices stands in an index."""
+    return tensor.rank if all(isinstance(part, values.Slice) for part in parts) else None
 
 
 def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
@@ -111,7 +123,7 @@ def advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
     if len(parts) == 2 and _is_all(first) and isinstance(parts[1], Tensor) and not parts[1].mask:
         order = "sorted" if parts[1].order == "permutation" else ""
         return tensors.changed(tensor, order=order, order_steps=parts[1].order_steps, root=None)
-    return tensors.derived(tensor)
+    return tensors.picked(tensor)
 
 
 def written(

@@ -83,7 +83,8 @@ def _merged(tensors: list[Tensor]) -> Tensor:
     packed = [tensor for tensor in tensors if tensor.packed]
     clean = [tensor for tensor in tensors if tensor.padding is None]
     graph = frozenset(call for tensor in tensors for call in tensor.calls)
-    return msgspec.structs.replace((packed or clean or tensors)[0], calls=graph)
+    held = None if any(tensor.values_of is None for tensor in tensors) else tensors[0].values_of
+    return msgspec.structs.replace((packed or clean or tensors)[0], calls=graph, values_of=held)
 
 
 def join_rows(values: list[Value]) -> Value:

@@ -187,6 +187,13 @@ def _method_of_first(
     return tensors.call_method(run, given, entry.kind, rest, place)
 
 
+def _functional_dropout(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    notes.note_dropout(run, arguments.bind(entry.parameters), arguments.open, place)
+    return _method_of_first(run, entry, name, arguments, place)
+
+
 def _elementwise(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
@@ -268,11 +275,16 @@ def _orthogonal_parametrization(
 
 
 def _loss(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
-    return compute_loss(run, entry.kind, dict(arguments.keywords), arguments, place)
+    return compute_loss(run, entry.kind, arguments.bind(entry.parameters), arguments, place)
 
 
 def compute_loss(
-    run: Interpreter, kind: str, options: dict[str, Value], arguments: Arguments, place: Place
+    run: Interpreter,
+    kind: str,
+    options: dict[str, Value],
+    arguments: Arguments,
+    place: Place,
+    criterion: values.Layer | None = None,
 ) -> Value:
     """A loss of prediction and target."""
     prediction = arguments.get(0, "input")
@@ -280,7 +292,7 @@ def compute_loss(
     for tensor in tensors.tensors_in(prediction) if prediction is not None else []:
         tensors.touch(run, tensor, place)
     event = events.LossComputed(
-        place, run.context, kind, prediction or UNKNOWN, target or UNKNOWN, options
+        place, run.context, kind, prediction or UNKNOWN, target or UNKNOWN, options, criterion
     )
     run.emit(event)
     graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
@@ -318,7 +330,7 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     """Run a layer that is not recurrent."""
     if layer.kind.endswith("Loss"):
         return compute_loss(
-            run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place
+            run, layer.kind, {**layer.options, **arguments.keywords}, arguments, place, layer
         )
     notes.note_mode_read(run, layer, place)
     given = arguments.get(0, "input")
@@ -328,7 +340,9 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     if source.drawn is not None:
         source = tensors.changed(source, drawn=None)
     if layer.kind in _ACTIVATIONS:
-        activation = values.Activation(_ACTIVATIONS[layer.kind], place)
+        kind = _ACTIVATIONS[layer.kind]
+        notes.note_activation(run, kind, source, layer.options.get("dim"), place)
+        activation = values.Activation(kind, place)
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
     if layer.kind == "Embedding":
         run.passages.note_lookup(layer, source, place)
@@ -336,13 +350,11 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     if layer.kind in ("Dropout", "Dropout1d", "AlphaDropout", "Identity"):
         return source
     if layer.kind in _KEEPING:
-        if layer.kind == "LayerNorm":
-            return source  # each step on its own, and still the layer's steps
-        return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
+        return _apply_elementwise(run, layer, source, place)
     if layer.kind.startswith("Transformer"):
-        return tensors.changed(source, activation=None, output_of=None, part="")
+        return tensors.changed(source, activation=None, output_of=None, part="", values_of=None)
     if layer.kind == "Flatten":
-        return tensors.derived(source)
+        return tensors.picked(source)
     if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
         return tensors.changed(
             tensors.derived(source),
@@ -354,6 +366,17 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     return tensors.changed(
         tensors.derived(source), calls=tensors.graph_of(values.Tuple(tuple(arguments.all())))
     )
+
+
+def _apply_elementwise(
+    run: Interpreter, layer: values.Layer, source: values.Tensor, place: Place
+) -> Value:
+    """Run a layer that works on each step for itself."""
+    if layer.kind == "ReLU":
+        notes.note_activation(run, "relu", source, None, place)
+    if layer.kind == "LayerNorm":
+        return tensors.changed(source, values_of=None)  # and they are still the layer's steps
+    return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
 
 
 # --- natives: methods of abstract objects ----------------------------------
@@ -434,6 +457,7 @@ EFFECTS: dict[str, Effect] = {
     "unknown": _unknown,
     "method_of_first": _method_of_first,
     "elementwise": _elementwise,
+    "functional_dropout": _functional_dropout,
     "device": _device,
     "no_grad": _no_grad,
     "set_grad_enabled": _set_grad,

@@ -140,7 +140,18 @@ def _is_module_like(value: Value) -> bool:
 
 def is_module(instance: values.Instance) -> bool:
     """Whether the object is a torch module: some base class of it is one."""
-    return any(library.is_module_class(name) for name in instance.cls.external_bases())
+    return is_module_class(instance.cls)
+
+
+def is_module_class(cls: values.Class) -> bool:
+    """Whether a class of the project is a torch module's."""
+    return any(library.is_module_class(name) for name in cls.external_bases())
+
+
+def is_forward(function: values.Function) -> bool:
+    """Whether a function is the `forward` of a torch module."""
+    owner = function.owner
+    return function.name == "forward" and owner is not None and is_module_class(owner)
 
 
 def layers_in(value: Value, depth: int = 4) -> frozenset[values.Layer]:
@@ -338,7 +349,8 @@ def as_tensor(value: Value | None) -> Tensor:
         packed = [tensor for tensor in found if tensor.packed]
         clean = [tensor for tensor in found if tensor.padding is None]
         graph = frozenset(call for tensor in found for call in tensor.calls)
-        return tensors.changed((packed or clean or found)[0], calls=graph)
+        held = tensors.shared_values(value.members)
+        return tensors.changed((packed or clean or found)[0], calls=graph, values_of=held)
     return Tensor(calls=frozenset(call for tensor in found for call in tensor.calls))
 
 

@@ -129,3 +129,24 @@ def note_kept(run: Interpreter, owner: values.Instance, container: Value, place:
     """`self.layers = [...]` in a module."""
     if modules.is_module(owner):
         run.note(events.Kept(place, run.context, owner, container))
+
+
+# --- activations and dropout -----------------------------------------------
+
+
+def note_activation(
+    run: Interpreter, kind: str, given: values.Tensor, dim: Value | None, place: Place
+) -> None:
+    """An activation of what recurrent layers computed."""
+    if given.calls:
+        run.note(events.Activated(place, run.context, kind, given, dim))
+
+
+def note_dropout(run: Interpreter, options: dict[str, Value], more: bool, place: Place) -> None:
+    """`F.dropout(x, p)`; with `more` arguments that are not written out there is nothing to say."""
+    if more:
+        return
+    under_way = [call.function for call in run.calls]
+    forward = next((one for one in reversed(under_way) if modules.is_forward(one)), None)
+    function = under_way[-1] if under_way else None
+    run.note(events.DroppedOut(place, run.context, options, function, forward))

@@ -102,7 +102,7 @@ def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place
     )
     return Tensor(
         packed=True, calls=tensor.calls, padding=None, root=tensor.root, device=tensor.device,
-        order=tensor.order,
+        order=tensor.order, values_of=tensor.values_of,
     )  # fmt: skip
 
 
@@ -137,6 +137,7 @@ def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         batch_axis_steps=(Step(place, f"unpacks with batch_first={shown}"),),
         calls=tensor.calls,
         output_of=tensor.output_of,
+        values_of=tensor.values_of,
         part="output" if tensor.output_of is not None else "",
         device=tensor.device,
         device_steps=tensor.device_steps,

@@ -40,6 +40,7 @@ def call_recurrent(
         batch_axis_steps=(Step(layer.place or place, f"declares batch_first={axis == 0}"),),
         calls=graph,
         output_of=call,
+        values_of=call,
         part="output",
         device=source.device,
         device_steps=source.device_steps,
@@ -48,10 +49,12 @@ def call_recurrent(
         root=("output", place) if source.root is not None else None,
         rank=3,
     )
-    hidden = Tensor(calls=graph, output_of=call, part="hidden", rank=3, device=source.device)
+    hidden = Tensor(
+        calls=graph, output_of=call, values_of=call, part="hidden", rank=3, device=source.device
+    )
     if layer.kind != "LSTM":
         return values.Tuple((output, hidden))
-    cell = tensors.changed(hidden, part="cell")
+    cell = tensors.changed(hidden, part="cell", values_of=None)
     return values.Tuple((output, values.Tuple((hidden, cell))))
 
 
@@ -85,7 +88,9 @@ def call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, place
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     graph = _extended(graph, call) if run.context.gradients else graph
-    hidden = Tensor(calls=graph, output_of=call, part="hidden", rank=2, device=source.device)
+    hidden = Tensor(
+        calls=graph, output_of=call, values_of=call, part="hidden", rank=2, device=source.device
+    )
     if layer.kind != "LSTMCell":
         return hidden
-    return values.Tuple((hidden, tensors.changed(hidden, part="cell")))
+    return values.Tuple((hidden, tensors.changed(hidden, part="cell", values_of=None)))

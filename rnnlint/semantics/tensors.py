@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import events, indexing, values
+from rnnlint.semantics import events, indexing, notes, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
 
@@ -23,14 +23,25 @@ def changed(tensor: Tensor, **changes: Any) -> Tensor:
 
 def kept(tensor: Tensor) -> Tensor:
     """The result of an operation that works element by element."""
-    if tensor.activation is None and not tensor.fresh:
+    if tensor.activation is None and not tensor.fresh and tensor.values_of is None:
         return tensor
-    return changed(tensor, activation=None, fresh=False)
+    return changed(tensor, activation=None, fresh=False, values_of=None)
 
 
 def derived(tensor: Tensor) -> Tensor:
     """A tensor that hangs on the same graph, of whose axes nothing is known."""
     return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
+
+
+def picked(tensor: Tensor) -> Tensor:
+    """Some of its numbers, in whatever order."""
+    return changed(derived(tensor), values_of=tensor.values_of)
+
+
+def shared_values(given: Sequence[Value]) -> events.LayerCall | None:
+    """The recurrent call whose outputs tensors hold together: the first, if each holds some."""
+    calls = [one.values_of if isinstance(one, Tensor) else None for one in given]
+    return calls[0] if calls and None not in calls else None
 
 
 def touch(run: Interpreter, tensor: Tensor, place: Place) -> None:
@@ -145,7 +156,7 @@ def row(tensor: Tensor) -> Value:
         return values.Size()
     if holds_rows(tensor):
         return one_row(tensor)
-    return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
+    return picked(tensor)
 
 
 def shape_of(tensor: Tensor) -> values.Shape:
@@ -323,17 +334,31 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
 
 def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     axis = values.integer(arguments.get(0, "dim"))
+    rank = None if tensor.rank is None else tensor.rank + 1
     if axis is not None and (axis >= 2 or axis == -1):
-        return changed(tensor, dims=())
+        return changed(tensor, dims=(), rank=rank)
     padding = None if axis in (0, 1) and tensor.batch_axis is None else tensor.padding
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding)
+    return changed(
+        tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding, rank=rank
+    )
 
 
 def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     axis = values.integer(arguments.get(0, "dim"))
     if axis is not None and (axis >= 2 or axis == -1):
-        return changed(tensor, dims=())
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+        return changed(tensor, dims=(), rank=None)
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), rank=None)
+
+
+def _reshape(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """`x.view(n, -1)`: each argument is the size of an axis."""
+    viewed = _view(run, tensor, arguments, place)
+    given: Sequence[Value] = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.Tuple):
+        given = given[0].items
+    sizes = all(isinstance(size, (values.Const, values.Size)) for size in given)
+    known = len(given) if sizes or len(given) > 1 else None
+    return changed(viewed, rank=known or None) if isinstance(viewed, Tensor) else viewed
 
 
 def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -346,10 +371,8 @@ def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
             for position, size in enumerate(given[:2])
         )
         if same:
-            return changed(kept(tensor), dims=())
-    return changed(
-        tensor, batch_axis=None, output_of=None, root=None, dims=(), activation=tensor.activation
-    )
+            return changed(kept(tensor), dims=(), values_of=tensor.values_of, rank=None)
+    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), rank=None)
 
 
 def _pool(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -379,6 +402,8 @@ def _reduce(
 def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     """max, min, median over an axis: (values, indices)."""
     result = _reduce(run, tensor, arguments, place, pools=True)
+    if isinstance(result, Tensor):
+        result = changed(result, values_of=tensor.values_of)
     if values.integer(arguments.get(0, "dim", "axis")) is None:
         return values.Size() if tensor.lengths else result
     return values.Tuple((result, Tensor(device=tensor.device)))
@@ -402,10 +427,10 @@ def _argsort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
 
 
 def _select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    picked = arguments.get(1, "index")
-    if isinstance(picked, Tensor):
-        return indexing.advanced(tensor, (picked,))
-    return derived(tensor)
+    which = arguments.get(1, "index")
+    if isinstance(which, Tensor):
+        return indexing.advanced(tensor, (which,))
+    return picked(tensor)
 
 
 def _size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -433,9 +458,19 @@ def _softmax(kind: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
         if kind == "softmax":
             _attend(run, tensor, values.integer(arguments.get(0, "dim")), place)
+        notes.note_activation(run, kind, tensor, arguments.get(0, "dim"), place)
         return changed(kept(tensor), activation=values.Activation(kind, place), output_of=None)
 
     return effect
+
+
+def _relu(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    notes.note_activation(run, "relu", tensor, None, place)
+    return kept(tensor)
+
+
+def _dropout(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(kept(tensor), values_of=tensor.values_of)
 
 
 def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) -> None:
@@ -461,7 +496,7 @@ def _fresh(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place)
 
 
 def _split(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return values.ListObject(None, changed(derived(tensor), activation=tensor.activation))
+    return values.ListObject(None, changed(picked(tensor), activation=tensor.activation))
 
 
 def _masked_fill(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -469,6 +504,10 @@ def _masked_fill(run: Interpreter, tensor: Tensor, arguments: Arguments, place: 
 
 
 def _masked_select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return picked(tensor)
+
+
+def _indices(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return derived(tensor)
 
 
@@ -491,7 +530,9 @@ def _table(effect: Method, names: str) -> dict[str, Method]:
 _METHODS: dict[str, Method] = {
     **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
              "astype long int float double half bool byte short bfloat16 share_memory"),
-    **_table(_keep, "tanh relu exp log abs neg pow sqrt clamp clip dropout normalize round floor "
+    **_table(_relu, "relu"),
+    **_table(_dropout, "dropout"),
+    **_table(_keep, "tanh exp log abs neg pow sqrt clamp clip normalize round floor "
              "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign bernoulli "
              "nan_to_num expand_as masked_scatter"),
     **_table(_overwrite, "fill zero copy"),
@@ -511,7 +552,8 @@ _METHODS: dict[str, Method] = {
     **_table(_permute, "permute"),
     **_table(_unsqueeze, "unsqueeze"),
     **_table(_squeeze, "squeeze"),
-    **_table(_view, "view reshape view_as reshape_as flatten expand repeat unflatten resize"),
+    **_table(_reshape, "view reshape"),
+    **_table(_view, "view_as reshape_as flatten expand repeat unflatten resize"),
     **_table(_reduce, "logsumexp prod norm std var any all cumsum"),
     **_table(_pool, "mean sum"),
     **_table(_reduce_pair, "max min median topk"),
@@ -527,6 +569,7 @@ _METHODS: dict[str, Method] = {
     **_table(_fresh, "new new_zeros new_ones new_empty new_full new_tensor"),
     **_table(_split, "split chunk unbind tensor_split"),
     **_table(_masked_fill, "masked_fill"),
-    **_table(_masked_select, "masked_select gather take argmax"),
+    **_table(_masked_select, "masked_select gather take"),
+    **_table(_indices, "argmax"),
     **_table(_flip, "flip roll"),
 }  # fmt: skip

@@ -223,6 +223,9 @@ class Tensor(Record, frozen=True):
     output_of: LayerCall | None = None
     part: str = ""
     """With `output_of`: "output", "state", "hidden" or "cell"."""
+    values_of: LayerCall | None = None
+    """The recurrent call whose outputs it still holds: selected, rearranged, dropped out,
+    and nothing else."""
     unpacked: bool = False
     """Whether pad_packed_sequence made it: zeros follow each sequence's end."""
     activation: Activation | None = None

@@ -34,6 +34,9 @@ _LSTM = "input_size hidden_size num_layers bias batch_first dropout bidirectiona
 _RNN = "input_size hidden_size num_layers nonlinearity bias batch_first dropout bidirectional"
 _CELL = "input_size hidden_size bias nonlinearity"
 
+_CTC = "blank reduction zero_infinity"
+_CTC_INPUTS = "log_probs targets input_lengths target_lengths"
+
 _ELEMENTWISE_LAYERS = (
     "Linear LazyLinear Embedding Dropout Dropout1d Dropout2d AlphaDropout LayerNorm BatchNorm1d "
     "ReLU LeakyReLU ELU GELU SiLU Tanh Hardtanh Softplus PReLU Identity SELU Hardsigmoid "
@@ -74,6 +77,12 @@ _SCHEDULERS = (
     "MultiplicativeLR ConstantLR LinearLR PolynomialLR CyclicLR OneCycleLR SequentialLR "
     "ChainedScheduler ReduceLROnPlateau LRScheduler _LRScheduler ?"
 )
+_SCHEDULES_BY_NUMBERS = {
+    "StepLR": "optimizer step_size gamma",
+    "MultiStepLR": "optimizer milestones gamma",
+    "CyclicLR": "optimizer base_lr max_lr step_size_up step_size_down",
+    "OneCycleLR": "optimizer max_lr total_steps epochs steps_per_epoch",
+}
 _TENSOR_FUNCTIONS = (
     "add sub mul div matmul mm bmm sum mean max min sort argsort topk transpose permute squeeze "
     "unsqueeze reshape flatten tanh relu exp log abs sqrt clamp clip round floor pow eq ne gt lt "
@@ -110,6 +119,7 @@ TABLE: Table = {
         "layer", "Softmax LogSoftmax Softmin Sigmoid LogSigmoid Softmax2d", "torch.nn.", "dim"
     ),
     **entries("layer", _LOSSES, "torch.nn.", "weight size_average ignore_index reduce reduction"),
+    "torch.nn.CTCLoss": Entry("layer", "CTCLoss", tuple(_CTC.split())),
     **entries("container", "Sequential ModuleList ModuleDict", "torch.nn."),
     **entries(
         "wrapper",
@@ -141,13 +151,22 @@ TABLE: Table = {
     # functional layers
     **entries(
         "method_of_first",
-        "softmax log_softmax sigmoid tanh relu leaky_relu elu gelu silu softplus normalize dropout",
+        "softmax log_softmax sigmoid tanh relu leaky_relu elu gelu silu softplus normalize",
         "torch.nn.functional.",
     ),
+    **{
+        f"torch.nn.functional.{name}": Entry(
+            "functional_dropout", "dropout", ("input", "p", "training", "inplace")
+        )
+        for name in (
+            "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout".split()
+        )
+    },
     **{
         f"torch.nn.functional.{name}": Entry("loss", kind)
         for name, kind in _FUNCTIONAL_LOSSES.items()
     },
+    "torch.nn.functional.ctc_loss": Entry("loss", "CTCLoss", (*_CTC_INPUTS.split(), *_CTC.split())),
     "torch.nn.functional.embedding": Entry("elementwise"),
     "torch.nn.functional.linear": Entry("elementwise"),
     "torch.nn.functional.layer_norm": Entry("elementwise"),
@@ -185,6 +204,10 @@ TABLE: Table = {
     # training
     **entries("optimizer", _OPTIMIZERS, "torch.optim.", "params lr"),
     **entries("scheduler", _SCHEDULERS, "torch.optim.lr_scheduler.", "optimizer"),
+    **{
+        f"torch.optim.lr_scheduler.{name}": Entry("scheduler", name, tuple(parameters.split()))
+        for name, parameters in _SCHEDULES_BY_NUMBERS.items()
+    },
     "torch.optim.swa_utils.SWALR": Entry("scheduler", "SWALR", ("optimizer",)),
     "torch.optim.Optimizer": Entry("optimizer_base", "Optimizer", ("params", "defaults")),
     "torch.amp.GradScaler": Entry("scaler"),
