@@ -71,10 +71,15 @@ Raise one of the two biases only: PyTorch adds them, so a 1 in both is a forget 
 - The cell is written by hand: it has no default of PyTorch.
 
 ## Fix safety
-There is no automatic fix yet. An initialisation cannot break a run, but a seed gives other numbers
-afterwards. It must come before a checkpoint is loaded. Nothing promises a better result:
-Vorontsov and others found that *keeping* matrices orthogonal during training can cost speed and
-performance; here they only start so.
+The fix is safe: it initialises the layer where it is built, so before anything is loaded or
+trained. That cannot break a run, though a seed gives other numbers afterwards. Nothing promises a
+better result: Vorontsov and others found that *keeping* matrices orthogonal during training can
+cost speed and performance; here they only start so.
+
+By default it calls `init_recurrent_` of `rnnlint.runtime`: on the layer, or on the container that
+is built together with it, in the next statement; around the construction where the layer has no
+name. With `fix-style = "torch"` it writes the loop of the example above instead. There is no fix
+then for a layer without a name that is built in a comprehension, a lambda or a condition.
 
 ## References
 - Jozefowicz, Zaremba and Sutskever, [An empirical exploration of recurrent network
@@ -88,13 +93,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Init, Level, Opaque, Program, Rule, Step, modules, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Init,
+    Level,
+    Opaque,
+    Program,
+    Rule,
+    Step,
+    modules,
+    values,
+)
 
 HINTS = ("init", "load", "restore", "pretrain", "resume", "checkpoint")
 
 
 class DefaultRecurrentInit(Rule):
     level = Level.ADVICE
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         gated = {layer.place for layer in program.layers if not modules.is_plain(layer)}
@@ -119,6 +136,7 @@ class DefaultRecurrentInit(Rule):
                 + (", a forget bias of 1" if _has_forget_bias(layer) else ""),
                 trail=[Step(trained.place, "it is trained here")],
                 level=Level.WARNING if plain else Level.ADVICE,
+                fix=program.initialisation_of(layer),
             )
 
     def _initialised(self, program: Program, layer: values.Layer, trained: int) -> bool:

@@ -98,7 +98,7 @@ class ForgetBiasAtZero(Rule):
                     trail=[Step(layer.place or astray.place, f"the {layer.kind} is built here")],
                 )
             zeroed = self._zeroed(program, layer)
-            if len({init.parameter.name for init in zeroed}) < 2:
+            if not zeroed:
                 continue
             last = max(zeroed, key=lambda init: init.time)
             yield self.report(
@@ -120,38 +120,46 @@ class ForgetBiasAtZero(Rule):
         return next((init for init in raised if not init.hypothetical), None)
 
     def _zeroed(self, program: Program, layer: values.Layer) -> list[Init]:
-        """Fills that leave a forget gate at zero: none that surely follows raises it."""
-        fills = [
-            init
-            for init in program.inits_of(layer)
-            if init.parameter.name.startswith("bias") and init.parameter.part in ("", "forget")
+        """Fills that leave a forget gate at zero: both biases of it, and none is raised."""
+        biases = [
+            init for init in program.inits_of(layer) if init.parameter.name.startswith("bias")
         ]
-        astray = [
-            init
-            for init in program.inits_of(layer)
-            if init.parameter.name.startswith("bias") and init.parameter.part == "slice"
-        ]
-        if any(_is_raised(init) for init in astray):
+        if any(_is_raised(init) and init.parameter.part == "slice" for init in biases):
             return []  # a slice that could not be traced may be the forget gate's
-        return [
+        fills = [init for init in biases if init.parameter.part in ("", "forget")]
+        zeroed = [
             init
             for init in fills
             if not init.hypothetical
             and not _is_raised(init)
-            and not any(_is_raised(later) and _surely_follows(later, init) for later in fills)
+            and not any(_raises(other, init, fills) for other in fills)
+        ]
+        names = {init.parameter.name for init in zeroed}
+        return [
+            init for init in zeroed if {_step(init), _step(init).replace("_ih", "_hh")} <= names
         ]
 
 
-def _surely_follows(later: Init, init: Init) -> bool:
-    """Whether `later` fills a bias of the same step, under no condition of its own.
+def _step(init: Init) -> str:
+    """The bias whose gate a fill concerns: those of input and state are added."""
+    return init.parameter.name.replace("_hh", "_ih")
 
-    The two biases of a gate are added, so raising either one is enough.
+
+def _raises(other: Init, init: Init, fills: list[Init]) -> bool:
+    """Whether a fill surely raises the forget gate that another leaves at zero.
+
+    Either bias will do, as long as it is not zeroed again.
     """
-    step = later.parameter.name.replace("_hh", "_ih") == init.parameter.name.replace("_hh", "_ih")
-    if later.hypothetical:
+    if not _is_raised(other) or other.hypothetical or _step(other) != _step(init):
         return False
-    own = set(later.context.conditions) - set(init.context.conditions)
-    return later.time > init.time and step and not own
+    if set(other.context.conditions) - set(init.context.conditions):
+        return False
+    return not any(
+        later.time > other.time
+        and later.parameter.name == other.parameter.name
+        and not _is_raised(later)
+        for later in fills
+    )
 
 
 def _is_raised(init: Init) -> bool:

@@ -16,7 +16,7 @@ _CHANGED_IN_PLACE = frozenset(
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 _COLLECTIONS = frozenset({"OrderedDict", "dict", "list", "tuple"})
 
-IsLayer = Callable[[ir.Expr], bool]
+IsLayer = Callable[[ir.Node], bool]
 """Whether an expression builds one of the layers in question."""
 
 
@@ -30,18 +30,31 @@ class Named(msgspec.Struct, frozen=True):
     name: str
     anchor: int
     is_list: bool = False
-    holds_more: bool = False
-    """Whether other modules than recurrent layers may be in it."""
+    is_alone: bool = True
+    """Whether it is, or holds, what one construction builds, and no other layer."""
 
 
-def named(layout: Layout, call: ir.Call, is_layer: IsLayer) -> Named | None:
-    """What the program calls a module that is built here; None if it has no plain name."""
+def named(
+    layout: Layout, call: ir.Call, is_layer: IsLayer, *, in_any_case: bool = True
+) -> Named | None:
+    """What the program calls a module that is built here; None if it has no plain name.
+
+    Args:
+        layout: the file.
+        call: the construction.
+        is_layer: whether an expression builds a layer of the kind in question.
+        in_any_case: look for the place at which the name holds such a layer whatever the tests
+            around the construction say, rather than for that right behind it.
+    """
     statement = layout.statement_at(call.start)
     node = statement.node
     if not isinstance(node, ir.Assign) or node.value is None or not _within(call, node.value):
         return None
     found = _assigned(layout, node.targets[0], node.value, call, is_layer)
-    if found is None or found.is_list:
+    if found is None:
+        return None
+    found = msgspec.structs.replace(found, anchor=statement.start)
+    if found.is_list or not in_any_case:
         return found
     return msgspec.structs.replace(found, anchor=_anchor(layout, statement, found.name, is_layer))
 
@@ -68,15 +81,16 @@ def _assigned(
         return _assigned(layout, target.elements[number], value.elements[number], call, is_layer)
     if not _is_plain(target):
         return None
-    name = layout.text[target.start : target.end]
+    alone = sum(map(is_layer, ir.nodes_in(value))) == 1
+    found = Named(layout.text[target.start : target.end], target.start, is_alone=alone)
     if is_layer(_bare(value)) or _is_choice(value, is_layer):
-        return Named(name, target.start)
+        return found
     if _is_container(value) and _builds_all(value, call):
-        return Named(name, target.start, holds_more=True)
+        return found
     if isinstance(value, (ir.Sequence, ir.Comprehension)) and value.kind == "list":
         elements = value.elements if isinstance(value, ir.Sequence) else (value.element,)
         if all(is_layer(_bare(one)) for one in elements):
-            return Named(name, target.start, is_list=True)
+            return msgspec.structs.replace(found, is_list=True)
     return None
 
 

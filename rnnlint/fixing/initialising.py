@@ -17,6 +17,7 @@ from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.code import Code, Stretch
 from rnnlint.fixing.constructions import Named, named, path_to
 from rnnlint.fixing.layout import CannotPlaceError, Layout
+from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 
 _COMPANION = "{rnnlint.runtime.init_recurrent_}"
@@ -31,6 +32,8 @@ class Built(msgspec.Struct, frozen=True):
     """"LSTM", "GRU" or "RNN", of cells too."""
     relu: bool = False
     """Whether it is an RNN with ReLU."""
+    forgets: bool = True
+    """Whether it has, or may have, biases for a gate that remembers."""
 
 
 def initialise(
@@ -48,11 +51,16 @@ def initialise(
         layout = code.layout(call.path)
         node = call_at(layout, call.start, call.end)
         places = {(one.start, one.end) for one in constructions if one.path == call.path}
-        name = named(layout, node, lambda one: (one.start, one.end) in places)
-        if code.fix_style == "torch":
+        inlined = code.fix_style == "torch"
+
+        def is_layer(one: ir.Node) -> bool:
+            return isinstance(one, ir.Call) and (one.start, one.end) in places
+
+        name = named(layout, node, is_layer, in_any_case=not inlined)
+        if inlined:
             wanted = _in_plain_torch(call.path, layout, node, name, built)
         else:
-            wanted = _with_companion(call.path, layout, node, name)
+            wanted = _with_companion(call.path, layout, node, name, built)
     except CannotPlaceError:
         return None
     return code.repair(_MESSAGE, wanted, Applicability.SAFE)
@@ -62,14 +70,16 @@ def initialise(
 
 
 def _with_companion(
-    path: str, layout: Layout, call: ir.Call, name: Named | None
+    path: str, layout: Layout, call: ir.Call, name: Named | None, built: Built
 ) -> list[operations.AnyOperation]:
+    # Asked for a forget bias, the companion warns of a layer without biases.
+    options = ")" if built.forgets else ", forget_bias=None)"
     if name is not None and not name.is_list:
-        return [_behind(path, name, [f"{_COMPANION}({name.name})"])]
+        return [_behind(path, name, [f"{_COMPANION}({name.name}{options}"])]
     return [
         _inserted(path, call.start, f"{_COMPANION}("),
         *_shifted(path, layout, call, len("init_recurrent_(")),
-        _inserted(path, call.end, ")"),
+        _inserted(path, call.end, options),
     ]
 
 
@@ -104,6 +114,8 @@ def _in_plain_torch(
     path: str, layout: Layout, call: ir.Call, name: Named | None, built: Built
 ) -> list[operations.AnyOperation]:
     used = _names_around(layout, call)
+    if name is not None and not name.is_alone:
+        built = Built(frozenset(_GATES), forgets=False)
     if name is None:
         return _hoisted(path, layout, call, built, used)
     if not name.is_list:
@@ -149,7 +161,7 @@ def _loop(target: str, built: Built, used: Collection[str]) -> list[str]:
             f"        {{torch.nn.init.zeros_}}({parameter})",
         ]
     lines += _indented(_indented(_orthogonal(parameter, built.kinds, used)))
-    if built.kinds == {"LSTM"}:
+    if built.kinds == {"LSTM"} and built.forgets:
         lines += [
             f'    elif "bias_ih" in {name}:',
             f"        {{torch.nn.init.zeros_}}({parameter})",
@@ -181,16 +193,25 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def _names_around(layout: Layout, call: ir.Call) -> frozenset[str]:
-    """The names that the function around a call uses, or the file."""
+    """The names in use in the function around a call, or in the file.
+
+    A name that only other loops bind, each for itself, is free.
+    """
     statement = layout.statement_at(call.start)
     around = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
     scope: object = (around[-1].params, around[-1].body) if around else layout.body
-    names = set()
-    for node in ir.nodes_in(scope):
-        if isinstance(node, ir.Name):
-            names.add(node.id)
-        elif isinstance(node, ir.Parameter):
-            names.add(node.name)
+    nodes = list(ir.nodes_in(scope))
+    loops = [
+        (one, frozenset(names_bound((one,))))
+        for one in nodes
+        if isinstance(one, ir.For) and one not in statement.parents
+    ]
+    names = {one.name for one in nodes if isinstance(one, ir.Parameter)}
+    for one in nodes:
+        if isinstance(one, ir.Name) and not any(
+            loop.start <= one.start < loop.end and one.id in bound for loop, bound in loops
+        ):
+            names.add(one.id)
     return frozenset(names)
 
 

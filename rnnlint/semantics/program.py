@@ -115,7 +115,9 @@ class Program:
         alternatives = self._built_at[layer.place]
         kinds = frozenset(one.kind.removesuffix("Cell") for one in alternatives)
         relu = all(_has_relu(one) for one in alternatives)
-        return initialise(self.code, layer.place, Built(kinds, relu), self._built_at)
+        forgets = any(_may_forget(one) for one in alternatives)
+        built = Built(kinds, relu, forgets)
+        return initialise(self.code, layer.place, built, self._built_at)
 
     @cached_property
     def _built_at(self) -> Mapping[Place, list[values.Layer]]:
@@ -370,6 +372,12 @@ class Program:
         numbers = [number for _, number, _ in event.loops]
         inside = min((self._run.loop_depths.get(n, 0) for n in numbers), default=len(stack) - 1)
         return [Step(place, words) for place in stack[max(inside, 0) :]]
+
+
+def _may_forget(layer: values.Layer) -> bool:
+    """Whether a layer has biases; one without gates needs none."""
+    bias = modules.option(layer, "bias")
+    return modules.is_plain(layer) or not (isinstance(bias, values.Const) and not bias.value)
 
 
 def _has_relu(layer: values.Layer) -> bool:
