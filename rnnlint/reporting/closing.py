@@ -68,7 +68,7 @@ def withheld(report: Report) -> str:
     if not report.withheld:
         return ""
     fixes = counted(len(report.withheld), "fix", "fixes")
-    return f"Withheld {fixes} that did not stand the test; --show-fixes says why."
+    return f"Withheld {fixes}; --show-fixes says why."
 
 
 def _level_count(level: Level, number: int) -> str:
