@@ -65,9 +65,14 @@ for _ in range(1000):
 - The ReLU stands before or behind the layer, not in its recurrence.
 
 ## Fix safety
-There is no automatic fix yet. An initialisation cannot break a run; a seed gives other numbers
-afterwards. Orthogonal matrices are the weaker choice for ReLU: they solved none of the three
-runs that the identity solved.
+The fix is safe: it initialises the layer where it is built. That cannot break a run, though a seed
+gives other numbers afterwards. By default it calls `init_recurrent_` of `rnnlint.runtime`, which
+starts such a layer from the identity; with `fix-style = "torch"` it writes the loop. Orthogonal
+matrices are the weaker choice for ReLU: they solved none of the three runs that the identity
+solved.
+
+There is no fix where the program fills the recurrent weights in another way: it would overwrite
+what was put there.
 
 ## References
 - Le, Jaitly and Hinton, [A simple way to initialize recurrent networks of rectified linear
@@ -78,13 +83,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Rule, Step, modules, values
+from rnnlint.api import Applicability, Diagnostic, Level, Program, Rule, Step, modules, values
 
 SUITABLE = ("eye", "orthogonal", "assign", "copy", "parametrization")
 
 
 class ReluRnnDefaultInit(Rule):
     level = Level.WARNING
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
@@ -96,10 +102,12 @@ class ReluRnnDefaultInit(Rule):
             trained = program.trained_by.get(layer)
             if trained is None or program.is_loaded(layer, trained):
                 continue
-            if any(
-                init.how in SUITABLE and init.parameter.name.startswith("weight_hh")
+            fills = [
+                init.how
                 for init in program.inits_of(layer)
-            ):
+                if init.parameter.name.startswith("weight_hh")
+            ]
+            if any(how in SUITABLE for how in fills):
                 continue
             yield self.report(
                 program,
@@ -108,4 +116,5 @@ class ReluRnnDefaultInit(Rule):
                 help="start its recurrent weights as the identity: "
                 "nn.init.eye_(rnn.weight_hh_l0), and clip gradients",
                 trail=[Step(trained.place, "it is trained here")],
+                fix=None if fills else program.initialisation_of(layer),
             )
