@@ -257,6 +257,31 @@ def test_a_parameter_that_cannot_be_is_refused() -> None:
         carried_out(text, operations.AddParameter(*at(text, "function"), "m"))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("b()  # why\n", "for c in d:\n    e(c)  # why\n"),
+        ("if x:\n\tb(\n\t\t1,\n\t)\r\nf()\n", "if x:\n\tfor c in d:\n\t\te(c)\r\nf()\n"),
+        ("if x: b()\n", None),
+        ("a(); b()\n", None),
+    ],
+)
+def test_a_statement_becomes_several(text: str, expected: str | None) -> None:
+    wanted = operations.Rewrite(*at(text, "b("), ("for c in d:", "    e(c)"))
+    if expected is not None:
+        assert carried_out(text, wanted) == expected
+        return
+    with pytest.raises(CannotPlaceError):
+        carried_out(text, wanted)
+
+
+def test_statements_take_the_place_of_one_on_its_line() -> None:
+    text = "if x: b()\n"
+    assert carried_out(text, operations.Rewrite(*at(text, "b("), ("c()", "d()"))) == (
+        "if x: c(); d()\n"
+    )
+
+
 # --- names and imports ------------------------------------------------------------------
 
 

@@ -55,6 +55,15 @@ class RemoveArgument(Operation, frozen=True):
     keyword: str
 
 
+class Rewrite(Operation, frozen=True):
+    """Puts other statements in the place of the simple one in which the node lies.
+
+    `lines` are as those of `Insert`.
+    """
+
+    lines: tuple[str, ...]
+
+
 class Remove(Operation, frozen=True):
     """Takes away the statement in which the node lies."""
 
@@ -84,5 +93,6 @@ class AddArgument(Operation, frozen=True):
 
 
 AnyOperation: TypeAlias = (
-    Insert | Replace | SetArgument | RemoveArgument | Remove | Move | AddParameter | AddArgument
-)
+    Insert | Replace | Rewrite | SetArgument | RemoveArgument | Remove | Move | AddParameter
+    | AddArgument
+)  # fmt: skip

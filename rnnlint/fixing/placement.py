@@ -88,9 +88,20 @@ class _File:
     # --- statements ---
 
     def insert(self, operation: operations.Insert) -> list[Change]:
+        return [self._inserted(operation.start, self._lines(operation.lines), operation.where)]
+
+    def rewrite(self, operation: operations.Rewrite) -> list[Change]:
+        statement = self.layout.statement_at(operation.start)
+        lines = self._lines(operation.lines)
+        separator = self.layout.newline + self.layout.indentation(statement.start)
+        if not self._has_its_lines(statement):
+            self._check_one_by_one(lines)
+            separator = "; "
+        return [Change(statement.start, statement.end, separator.join(lines))]
+
+    def _lines(self, lines: Iterable[str]) -> list[str]:
         unit = self.layout.unit()
-        lines = [_indented(self.code(line), unit) for line in operation.lines]
-        return [self._inserted(operation.start, lines, operation.where)]
+        return [_indented(self.code(line), unit) for line in lines]
 
     def _inserted(self, offset: int, lines: list[str], where: str) -> Change:
         layout = self.layout
@@ -113,11 +124,14 @@ class _File:
 
     def _within_line(self, statement: Statement, lines: list[str], where: str) -> Change:
         """Beside other statements on their line, or in a body on the line of its `if`."""
-        if any(line[:1].isspace() or line.endswith(":") for line in lines):
-            raise CannotPlaceError("a block cannot stand on a line with other statements")
+        self._check_one_by_one(lines)
         if where == "before":
             return Change(statement.start, statement.start, "; ".join(lines) + "; ")
         return Change(statement.end, statement.end, "; " + "; ".join(lines))
+
+    def _check_one_by_one(self, lines: list[str]) -> None:
+        if any(line[:1].isspace() or line.endswith(":") for line in lines):
+            raise CannotPlaceError("a block cannot stand on a line with other statements")
 
     def _has_its_lines(self, statement: Statement) -> bool:
         """Whether no other statement begins or ends on the lines of this one."""
@@ -212,6 +226,7 @@ def _indented(line: str, unit: str) -> str:
 _CARRIED_OUT: dict[type, Callable[..., list[Change]]] = {
     operations.Insert: _File.insert,
     operations.Replace: _File.replace,
+    operations.Rewrite: _File.rewrite,
     operations.SetArgument: _File.set_argument,
     operations.AddArgument: _File.add_argument,
     operations.RemoveArgument: _File.remove_argument,
