@@ -2,7 +2,8 @@
 
 ## What it does
 Reports the construction of an LSTMCell, a GRUCell or an RNNCell whose third positional argument
-is an integer, written there or handed down from a configuration. That argument is `bias`.
+is an integer, written there or handed down from a configuration. That argument is `bias`. A 1 is
+advice, for one layer with biases is what such a cell is.
 
 ## Why it matters
 `nn.LSTM(10, 20, 2)` has two layers, and `nn.LSTMCell(10, 20, 2)` has one: the 2 is taken for
@@ -92,6 +93,7 @@ class CellArgumentOrder(Rule):
                     layer.place,
                     f"the third argument of {layer.kind} is bias, and {number} is taken for "
                     f"{bool(number)}: the cell is one layer whatever stands there",
+                    level=Level.ADVICE if number == 1 else Level.ERROR,
                     help="stack cells in an nn.ModuleList, or use "
                     f"nn.{layer.kind.removesuffix('Cell')} with num_layers",
                     trail=[Step(place, "it is built from here") for place in layer.stack[-1:]],
