@@ -1,0 +1,132 @@
+"""Whether the model can learn one batch by heart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rnnlint.runtime.probes.finding import Finding
+from rnnlint.runtime.probes.losses import double_softmax_floor, loss_calls
+from rnnlint.runtime.probes.sample import NotApplicable
+from rnnlint.runtime.probes.subject import Subject
+
+_RATES = (1e-2, 1e-3)
+_ENOUGH = 0.05
+_TOLERANCE = 0.5
+"""Losses have floors that are no fault: smoothed labels, a first step that nothing tells."""
+
+
+def overfit_one_batch(subject: Subject, steps: int = 100) -> Finding:
+    """See :func:`rnnlint.runtime.probes.overfit_one_batch`."""
+    trainable = [p for p in subject.model.parameters() if p.requires_grad]
+    if not trainable:
+        raise NotApplicable("no parameter of the model is trained")
+    runs = []
+    try:
+        for rate in _RATES:
+            runs.append(_train(subject, trainable, steps, rate))
+            if runs[-1].part <= _TOLERANCE:
+                break
+        return _finding(min(runs, key=lambda run: run.part), steps, subject)
+    finally:
+        subject.snapshot.restore_parameters()
+
+
+@dataclass(frozen=True)
+class _Run:
+    first: float
+    least: float
+
+    @property
+    def part(self) -> float:
+        return self.least / self.first
+
+
+def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
+    told = f"from {run.first:.3g} to {run.least:.3g} in {steps} steps of Adam"
+    if run.part <= _TOLERANCE:
+        said = f"the loss on this batch falls to {run.least:.3g} from {run.first:.3g}"
+        return Finding(False, run.part, _TOLERANCE, "part of the loss left", said)
+    classes = _classes_of_floor(subject, run.least)
+    if classes is not None:
+        floor = double_softmax_floor(classes)
+        return Finding(
+            True,
+            run.part,
+            _TOLERANCE,
+            "part of the loss left",
+            f"the loss on this one batch goes {told}, and stays where a softmax before "
+            f"cross-entropy holds it: ln(1 + {classes - 1}/e) = {floor:.3g}.",
+            codes=("RNN504",),
+        )
+    return Finding(
+        True,
+        run.part,
+        _TOLERANCE,
+        "part of the loss left",
+        f"the loss on this one batch goes {told}: what the model cannot learn by heart, it "
+        "will not learn from more data.  See the other probes first; then whether outputs can "
+        "take the values of the targets, and whether inputs tell them apart.",
+    )
+
+
+def _classes_of_floor(subject: Subject, least: float) -> int | None:
+    """The number of classes for which a double softmax explains a loss."""
+    calls, _ = loss_calls(subject)
+    for call in calls:
+        if call.function is not nn.functional.cross_entropy or not call.input.ndim:
+            continue
+        classes = call.input.size(call.class_axis)
+        if classes > 1 and abs(least / double_softmax_floor(classes) - 1) < 0.05:
+            return classes
+    return None
+
+
+def _train(subject: Subject, trainable: list[nn.Parameter], steps: int, rate: float) -> _Run:
+    """The first loss and the least that Adam reaches (https://arxiv.org/abs/1412.6980).
+
+    Written out, as optimizers call hooks that are registered for all of them.
+    """
+    subject.snapshot.restore_parameters()
+    means = [torch.zeros_like(parameter) for parameter in trainable]
+    squares = [torch.zeros_like(parameter) for parameter in trainable]
+    first = least = math.inf
+    for step in range(1, steps + 1):
+        for parameter in trainable:
+            parameter.grad = None
+        loss = subject.loss_of(subject.run(training=True, grad=True))
+        value = float(loss.detach())
+        first = value if step == 1 else first
+        if not math.isfinite(first) or first <= 0:
+            raise NotApplicable(
+                f"the loss begins at {first:g}, and how far it should fall is not known"
+            )
+        if not math.isfinite(value):
+            break
+        least = min(least, value)
+        if least <= _ENOUGH * first or not loss.requires_grad:
+            break
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
+        _step(trainable, means, squares, step, rate)
+    return _Run(first, least)
+
+
+@torch.no_grad()
+def _step(
+    trainable: list[nn.Parameter],
+    means: list[Tensor],
+    squares: list[Tensor],
+    step: int,
+    rate: float,
+) -> None:
+    for parameter, mean, square in zip(trainable, means, squares, strict=True):
+        if parameter.grad is None:
+            continue
+        gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+        mean.lerp_(gradient, 0.1)
+        square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        denominator = (square / (1 - 0.999**step)).sqrt_().add_(1e-8)
+        parameter.addcdiv_(mean, denominator, value=-rate / (1 - 0.9**step))
