@@ -12,6 +12,7 @@ from typing import ClassVar
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.remedies.clipping import clip_after, clip_in_trainer
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -65,6 +66,8 @@ __all__ = [
     "Reading",
     "Rule",
     "Step",
+    "clip_after",
+    "clip_in_trainer",
     "events",
     "modules",
     "operations",

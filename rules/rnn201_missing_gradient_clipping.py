@@ -68,10 +68,19 @@ In Lightning it is `Trainer(gradient_clip_val=1.0)`.
 - The loop trains no recurrent layer, or whether it clips cannot be seen.
 
 ## Fix safety
-There is no automatic fix yet. A clip between backward and step cannot break a run, but it can
-change it: with a threshold far below the usual norm every update is rescaled, and the rate
-acts differently. A usable start is a half to ten times the average norm, which
-`clip_grad_norm_` returns. With a gradient scaler, unscale first (RNN203).
+The fix is safe: it clips at a norm of 1.0 what the optimizers that step are given, by the names of
+their modules where the code knows these, else by their `param_groups`. The clip stands just before
+the step, so within the `if` of accumulated gradients, behind `scaler.unscale_(optimizer)`, which
+is inserted where it is missing, or within the closure that runs backward. Accelerate, Fabric and
+Lightning's manual optimization clip by their own methods, apex by `amp.master_params`; the trainers
+of Lightning and AllenNLP get their argument, skorch and fastai a callback.
+
+It cannot break a run, but it can change it: with a threshold far below the usual norm every update
+is rescaled, and the rate acts differently. A usable threshold is a half to ten times the average
+norm, which `clip_grad_norm_` returns.
+
+There is no fix where gradients are sparse, where the parameters have no name beside the step, or
+where ignite's `create_supervised_trainer` hides the update.
 
 ## References
 - Pascanu, Mikolov and Bengio, [On the difficulty of training recurrent neural
@@ -87,17 +96,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rnnlint.api import (
+    Applicability,
     Backward,
     Clip,
     Diagnostic,
     Event,
     Fit,
+    Fix,
     Level,
     Opaque,
     OptimizerEvent,
     Program,
     Rule,
     Step,
+    clip_after,
+    clip_in_trainer,
     modules,
     values,
 )
@@ -113,6 +126,7 @@ CLIPPING_OPTIONS = {
 
 class MissingGradientClipping(Rule):
     level = Level.ADVICE
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()
@@ -134,14 +148,21 @@ class MissingGradientClipping(Rule):
                 layers,
                 "clip between backward and step: "
                 "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)",
+                clip_after(program, backward.place),
             )
         for fit in program.of(Fit):
             layers = program.recurrent_layers(fit.module)
             if layers and self._trainer_lacks_clipping(program, fit, layers):
-                yield self._found(program, fit, layers, _remedy(fit.trainer))
+                fix = clip_in_trainer(program, fit)
+                yield self._found(program, fit, layers, _remedy(fit.trainer), fix)
 
     def _found(
-        self, program: Program, event: Backward | Fit, layers: Iterable[values.Layer], remedy: str
+        self,
+        program: Program,
+        event: Backward | Fit,
+        layers: Iterable[values.Layer],
+        remedy: str,
+        fix: Fix | None,
     ) -> Diagnostic:
         ordered = sorted(layers, key=lambda layer: layer.place or event.place)
         gated = {layer.place for layer in ordered if not modules.is_plain(layer)}
@@ -161,6 +182,7 @@ class MissingGradientClipping(Rule):
                 if layer.place is not None
             ],
             level=Level.WARNING if plain else Level.ADVICE,
+            fix=fix,
         )
 
     def _clips(self, program: Program, backward: Backward, layers: frozenset[values.Layer]) -> bool:

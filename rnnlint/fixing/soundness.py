@@ -126,13 +126,19 @@ def _untouched(
     for node in block:
         start, end = places.extent(node)
         # What is put behind the last statement of a block stands behind its line.
-        behind = places.line_behind(end) + 1 if any(_blocks(node)) else end
+        behind = places.line_behind(end) + 1 if any(_blocks(node)) else end + _grows(edited, end)
         if not edited.touches(start, behind):
             yield _Found(node, places.start(node), around)
         else:
             inner = (*around, places.start(node))
             for nested in _blocks(node):
                 yield from _untouched(nested, inner, edited, places)
+
+
+def _grows(edited: Edited, end: int) -> bool:
+    """Whether what is put behind a simple statement goes on with it: one more name to import."""
+    behind = (edit.replacement.lstrip(" \t") for edit in edited.edits if edit.start == end)
+    return any(text[:1] == "," for text in behind)
 
 
 def _all(tree: ast.Module, places: _Places) -> Iterator[_Found]:
