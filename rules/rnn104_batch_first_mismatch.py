@@ -104,7 +104,7 @@ class BatchFirstMismatch(Rule):
 
     def _layer_call(self, program: Program, call: LayerCall) -> Iterator[Diagnostic]:
         wanted = _declared_axis(modules.option(call.layer, "batch_first"))
-        given = None if call.input.swapped else call.input.batch_axis
+        given = call.input.batch_axis if _may_have_time(call.input) else None
         declared = Step(call.layer.place or call.place, f"the {call.layer.kind} is built here")
         if wanted is not None and given is not None and wanted != given:
             yield self._mismatch(
@@ -172,6 +172,14 @@ class BatchFirstMismatch(Rule):
         )
 
 
+def _may_have_time(given: values.Tensor) -> bool:
+    """Whether the one of the first two axes that is no batch is time, or may be."""
+    if given.time_axis is not None or given.batch_axis not in (0, 1):
+        return given.time_axis in (0, 1)
+    other = given.axes[1 - given.batch_axis] if len(given.axes) > 1 else None
+    return other is None or (other.name == "" and other.size != values.Const(1))
+
+
 def _declared_axis(batch_first: values.Value) -> int | None:
     if isinstance(batch_first, values.Const) and not batch_first.option:
         return 0 if batch_first.value else 1
@@ -181,9 +189,7 @@ def _declared_axis(batch_first: values.Value) -> int | None:
 def _state_is_batch_first(call: LayerCall, batch_axis: int) -> bool:
     """Whether a state made with `torch.zeros(x.size(0), ...)` starts with the batch."""
     state = call.state.items[0] if isinstance(call.state, values.Tuple) else call.state
-    if not isinstance(state, values.Tensor) or len(state.dims) != 3 or call.input.root is None:
+    if not isinstance(state, values.Tensor) or state.rank != 3:
         return False
-    first = state.dims[0]
-    return (
-        isinstance(first, values.Size) and first.of == call.input.root and first.axis == batch_axis
-    )
+    first, batch = state.axes[0].size, call.input.axes[batch_axis].size
+    return isinstance(first, values.Size) and first.of is not None and first == batch

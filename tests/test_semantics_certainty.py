@@ -159,7 +159,7 @@ def test_a_new_axis_of_numpy_moves_the_batch() -> None:
         "layer = nn.LSTM(8, 16)\nfor x in DataLoader(TensorDataset(torch.randn(9, 5, 8))):\n"
         "    layer(x[0][np.newaxis])\n"
     )
-    assert the_input(program).batch_axis is None
+    assert the_input(program).batch_axis == 1
 
 
 ENDLESS = {

@@ -153,7 +153,7 @@ AXES = [
     ("embedded.view(embedded.size(0), embedded.size(1), 2, 4)", 0),
     ("embedded.view(-1, 8)", None),
     ("embedded.reshape(20, 4, 8)", None),
-    ("embedded.unsqueeze(0)", None),
+    ("embedded.unsqueeze(0)", 1),
     ("embedded.unsqueeze(-1)", 0),
     ("torch.stack(rows)", None),
     ("torch.randn(4, 5, 8)", None),
@@ -173,7 +173,7 @@ def test_the_batch_axis_follows(expression: str, axis: int | None) -> None:
 
 def test_features_moved_before_time_leave_time_as_the_third_axis() -> None:
     given = the_input(fed("embedded.transpose(1, 2)"))
-    assert given.swapped
+    assert [axis.name for axis in given.axes] == ["batch", "feature", "time"]
     assert given.time_axis == 2
 
 

@@ -106,7 +106,7 @@ def _ways(
         except CannotPlaceError:
             continue
         if told is not None:
-            safe = told.is_certain and call.input.root is not None and way is _in_scope
+            safe = told.is_certain and call.input.batch_axis is not None and way is _in_scope
             yield told, Applicability.SAFE if safe else Applicability.UNSAFE
 
 

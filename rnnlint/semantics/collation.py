@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rnnlint.semantics import data, iteration, values
+from rnnlint.semantics.axes import of_batch
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect
 from rnnlint.semantics.padding import side_of
@@ -30,11 +31,10 @@ def _pad_collate(
             side_of(arguments.get(None, "padding_side")),
             (Step(place, "pads every batch to its longest sequence"),),
         ),
-        batch_axis=axis,
+        axes=of_batch(axis, place),
         batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
         order=order,
         order_steps=order_steps,
-        root=place,
     )
     lengths = Tensor(lengths=True, device="cpu", order=order, order_steps=order_steps)
     padding = arguments.get(None, "padding_value") or values.Const(0)

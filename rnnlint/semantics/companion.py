@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rnnlint.semantics import (
     attributes,
+    axes,
     calls,
     events,
     joins,
@@ -14,6 +15,7 @@ from rnnlint.semantics import (
     modules,
     padding,
     parameters,
+    recurrence,
     tensors,
     training,
     values,
@@ -123,15 +125,16 @@ def _run_over_lengths(
     run: Interpreter, rnn: Value, padded: Value, state: Value | None, side: str, place: Place
 ) -> Value:
     """Run a layer as if each sequence were alone; its output has zeros on the padding."""
-    alone = tensors.changed(modules.as_tensor(padded), packed=True, padding=None)
+    source = modules.as_tensor(padded)
+    alone = tensors.changed(source, packed=True, padding=None)
     given: list[Value] = [alone] if state is None else [alone, state]
     result = calls.call(run, rnn, Arguments(given), place)
     return joins.join_results(
-        [_with_zeros(member, side, place) for member in values.members(result)]
+        [_with_zeros(member, source, side, place) for member in values.members(result)]
     )
 
 
-def _with_zeros(result: Value, side: str, place: Place) -> Value:
+def _with_zeros(result: Value, padded: Tensor, side: str, place: Place) -> Value:
     if not isinstance(result, values.Tuple) or not isinstance(result.items[0], Tensor):
         return result
     output = result.items[0]
@@ -141,19 +144,10 @@ def _with_zeros(result: Value, side: str, place: Place) -> Value:
         packed=False,
         unpacked=True,
         padding=Padding(side, (step,)),
-        batch_axis=_batch_axis(output),
-        rank=3,
     )
+    if output.output_of is not None:
+        unpacked = axes.with_axes(unpacked, recurrence.output_axes(output.output_of.layer, padded))
     return values.Tuple((unpacked, *result.items[1:]))
-
-
-def _batch_axis(output: Tensor) -> int | None:
-    if output.output_of is None:
-        return None
-    batch_first = modules.option(output.output_of.layer, "batch_first")
-    if not isinstance(batch_first, values.Const):
-        return None
-    return 0 if batch_first.value else 1
 
 
 def _recurrent_wrapper(
@@ -213,7 +207,8 @@ def _lengths_to_mask(
     lengths = modules.as_tensor(arguments.get(0, "lengths"))
     return Tensor(
         mask=True,
-        batch_axis=0,
+        axes=axes.of_batch(0, place)[:2],
+        open=False,
         device=lengths.device,
         device_steps=lengths.device_steps,
         order=lengths.order,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint.semantics import calls, iteration, modules, operations, tensors, values
+from rnnlint.semantics import axes, calls, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
-from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+from rnnlint.semantics.values import NONE, UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -34,8 +34,8 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
     return Tensor(
         fresh=True,
-        dims=tuple(given),
-        rank=len(given) or None,
+        axes=axes.of_sizes(given),
+        open=not given,
         device=device,
         device_steps=steps,
         drawn=_drawn(run, entry.kind, place),
@@ -92,11 +92,15 @@ def _from_list(value: values.ListObject, depth: int = 3) -> Tensor | None:
     return Tensor(
         padding=padding,
         calls=graph,
-        batch_axis=0 if padding is not None else None,
+        axes=() if padding is None else axes.of_batch(0, _root_of(padding)),
         order=order,
         order_steps=steps,
-        root=padding.steps[0].place if padding is not None and padding.steps else None,
     )
+
+
+def _root_of(padding: Padding) -> Place | None:
+    """What identifies the sizes of a batch that was padded by hand."""
+    return padding.steps[0].place if padding.steps else None
 
 
 def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -145,7 +149,7 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
     number = values.integer(axis)
     held = tensors.shared_values(items)
     if number is not None and (number >= 2 or number == -1):
-        return tensors.changed(
+        joined = tensors.changed(
             base,
             calls=graph,
             output_of=None,
@@ -154,6 +158,7 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
             part="",
             drawn=None,
         )
+        return axes.with_last(joined, Axis("feature"))
     return Tensor(calls=graph, values_of=held, padding=base.padding if number is None else None)
 
 
@@ -168,9 +173,8 @@ def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     order, steps = iteration.order_of(given) if given is not None else ("", ())
     made = as_batch(element) or modules.as_tensor(element)
     if made.padding is not None and not made.calls:
-        return tensors.changed(
-            made, batch_axis=0 if first else None, order=order, order_steps=steps, output_of=None
-        )
+        stacked = tensors.changed(made, order=order, order_steps=steps, output_of=None)
+        return with_batch(stacked, place) if first else axes.without(stacked)
     return Tensor(
         calls=tensors.graph_of(element),
         values_of=tensors.shared_values(values.members(element)),
@@ -222,7 +226,8 @@ def _train_test_split(
     for value in arguments.positional:
         part: Value = UNKNOWN
         if isinstance(value, Tensor):
-            part = tensors.changed(value, order="arbitrary", order_steps=(), root=None, dims=())
+            part = tensors.changed(value, order="arbitrary", order_steps=())
+            part = axes.resized(part, 0)
         elif isinstance(value, values.ListObject):
             part = values.ListObject(None, iteration.element(run, value), order="arbitrary")
         parts.extend((part, part))
@@ -244,10 +249,7 @@ def element(run: Interpreter, thing: values.Thing) -> Value:
         given = thing.options["tensors"]
         items = given.items if isinstance(given, values.Tuple) else ()
         return values.Tuple(
-            tuple(
-                tensors.changed(item, batch_axis=None) if isinstance(item, Tensor) else item
-                for item in items
-            )
+            tuple(axes.removed(item, 0) if isinstance(item, Tensor) else item for item in items)
         )
     if thing.kind == "text_iterator":
         return values.Thing("text_batch", "Batch", thing.place or Place("", 0, 0), thing.options)
@@ -325,15 +327,23 @@ def _arrived(value: Value, place: Place) -> Value:
     return value
 
 
+def with_batch(sample: Tensor, root: Place) -> Tensor:
+    """Samples on a new first axis."""
+    if sample.axes or not sample.open:
+        return axes.inserted(sample, 0, Axis("batch", values.Size(root, 0)))
+    batch = axes.of_batch(0, root)
+    if sample.padding is None:
+        batch = (batch[0], *axes.of_sizes([axis.size for axis in batch[1:]]))
+    return axes.with_axes(sample, batch, open_=True)
+
+
 def default_collate(sample: Value, place: Place) -> Value:
     """What PyTorch's own collate function makes of samples."""
     if isinstance(sample, Tensor):
         steps = (Step(place, "this loader puts the batch on the first axis"),)
-        return tensors.changed(
-            sample, batch_axis=0, batch_axis_steps=steps, dims=(), root=place, fresh=False
-        )
+        return with_batch(tensors.changed(sample, batch_axis_steps=steps, fresh=False), place)
     if isinstance(sample, values.Size):
-        return Tensor(lengths=True, order="arbitrary")
+        return Tensor(lengths=True, order="arbitrary", axes=axes.of_batch(0, place)[:1], open=False)
     if isinstance(sample, values.Tuple):
         return values.Tuple(tuple(default_collate(item, place) for item in sample.items))
     if isinstance(sample, values.DictObject):
@@ -342,7 +352,7 @@ def default_collate(sample: Value, place: Place) -> Value:
     if isinstance(sample, values.ListObject):
         made = as_batch(sample)
         if made is not None and made.padding is not None:
-            return tensors.changed(made, batch_axis=0, root=place)
+            return axes.with_axes(made, axes.of_batch(0, place), open_=True)
     if isinstance(sample, values.Union):
         found = tensors.tensors_in(sample)
         if found and len(found) == len(sample.members):

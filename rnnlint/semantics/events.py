@@ -164,7 +164,8 @@ class LossComputed(Event):
         self.target = target
         self.options = options
 
-        criterion: Layer | None = None,
+        criterion: Layer | None = (None,)
+
 
 class Update(Event):
     """Base of what updates the weights: a backward pass, and what an optimizer does.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rnnlint.semantics import (
     attributes,
+    axes,
     calls,
     data,
     events,
@@ -18,7 +19,7 @@ from rnnlint.semantics import (
 )
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
-from rnnlint.semantics.values import NONE, UNKNOWN, Padding, Place, Step, Tensor, Value
+from rnnlint.semantics.values import NONE, UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -386,9 +387,11 @@ def encoding_item(thing: values.Thing, name: str) -> Value:
     place = thing.place or Place("", 0, 0)
     if name in ("input_ids", "token_type_ids"):
         step = Step(place, "this tokenizer pads every text")
-        return Tensor(padding=Padding("right", (step,)), batch_axis=0, root=place)
+        return Tensor(
+            padding=Padding("right", (step,)), axes=axes.of_batch(0, place)[:2], open=False
+        )
     if name == "attention_mask":
-        return Tensor(mask=True, batch_axis=0, root=place)
+        return Tensor(mask=True, axes=axes.of_batch(0, place)[:2], open=False)
     return values.Native(name, thing)
 
 
@@ -405,7 +408,8 @@ def call_encoding(
 def run_transformer(arguments: Arguments, place: Place) -> Value:
     """A pretrained encoder keeps the axes and the padding of its input."""
     source = next((t for v in arguments.all() for t in tensors.tensors_in(v)), Tensor())
-    hidden = tensors.changed(source, mask=False, rank=3, values_of=None)
+    alone = tensors.changed(source, mask=False, values_of=None)
+    hidden = axes.appended(alone, Axis("feature"))
     made = values.Thing("model_output", "BaseModelOutput", place, {})
     made.fields.update({"last_hidden_state": hidden, 0: hidden, "pooler_output": Tensor()})
     return made

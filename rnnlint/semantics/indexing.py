@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import events, tensors, values
-from rnnlint.semantics.values import Place, Step, Tensor, Value
+from rnnlint.semantics import axes, events, tensors, values
+from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -68,39 +68,64 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
             whole = all(_is_all(part) for part in parts[2:])
             how = "last-step" if whole else "half-step"
             run.emit(events.Reading(place, run.context, tensor, how, axis))
+    left = _axes_left(tensor, parts)
     if any(_is_ellipsis(part) for part in lead):
         if all(_is_ellipsis(part) or isinstance(part, values.Slice) for part in lead):
-            return tensors.changed(
-                tensors.kept(tensor), output_of=None, dims=(), values_of=tensor.values_of
-            )
-        return tensors.changed(tensor, rank=None)
+            return tensors.changed(tensors.kept(left), output_of=None, values_of=tensor.values_of)
+        return left
     if len(parts) == 1 and _picks(parts[0]) and tensors.holds_rows(tensor):
-        return tensors.one_row(tensor)
+        return left
     if any(_picks(part) for part in lead):
-        return tensors.changed(
-            tensors.picked(tensor),
-            lengths=tensor.lengths,
-            mask=tensor.mask,
-            loss=tensor.loss,
-            fresh=tensor.fresh and len(parts) == 1,
+        return axes.same_as(
+            tensors.changed(
+                tensors.picked(tensor),
+                lengths=tensor.lengths,
+                mask=tensor.mask,
+                loss=tensor.loss,
+                fresh=tensor.fresh and len(parts) == 1,
+            ),
+            left,
         )
     if len(lead) == 2 and all(_is_all(part) for part in lead):
         return tensors.changed(
-            tensors.kept(tensor),
+            tensors.kept(left),
             part="steps" if tensor.part == "output" else tensor.part,
             values_of=tensor.values_of,
-            rank=_rank_of(tensor, parts),
         )
     if any(_is_new_axis(part) for part in lead):
-        return tensors.changed(
-            tensor, batch_axis=None, output_of=None, dims=(), root=None, rank=None
-        )
-    return tensors.changed(tensor, root=None, dims=(), rank=_rank_of(tensor, parts))
+        return tensors.changed(left, output_of=None)
+    return left
 
 
-def _rank_of(tensor: Tensor, parts: tuple[Value, ...]) -> int | None:
-    """How many axes are left where nothing but slices stands in an index."""
-    return tensor.rank if all(isinstance(part, values.Slice) for part in parts) else None
+def _axes_left(tensor: Tensor, parts: tuple[Value, ...]) -> Tensor:
+    """The tensor with the axes that an index leaves: a position takes its axis away."""
+    front: tuple[Value, ...] = parts
+    back: tuple[Value, ...] = ()
+    for number, part in enumerate(parts):
+        if _is_ellipsis(part):
+            front, back = parts[:number], parts[number + 1 :]
+            break
+    if back:
+        if tensor.open:
+            return axes.without(tensor)
+        taken = sum(not _is_new_axis(part) for part in (*front, *back))
+        whole = values.Slice(None, None, None)
+        front = (*front, *[whole] * (len(tensor.axes) - taken), *back)
+    kept = axes.at_least(tensor, sum(not _is_new_axis(part) for part in front))
+    if not tensor.open and len(kept) > len(tensor.axes):
+        return axes.without(tensor)
+    left: list[Axis] = []
+    for part in front:
+        if _is_new_axis(part):
+            left.append(axes.ONE)
+            continue
+        axis = kept.pop(0)
+        if _is_all(part):
+            left.append(axis)
+        elif isinstance(part, values.Slice):
+            size = values.Const(1) if _is_last(part) or _single_step(part) else UNKNOWN
+            left.append(Axis(axis.name, size))
+    return axes.with_axes(tensor, [*left, *kept], tensor.open)
 
 
 def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
@@ -116,13 +141,15 @@ def advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
     """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
     first = parts[0]
     if tensor.fresh and isinstance(first, Tensor) and first.padding is not None:
-        return tensors.changed(first, rank=None)  # a table looked up by padded ids
+        return axes.appended(first, Axis("feature"))  # a table looked up by padded ids
     if len(parts) == 1 and isinstance(first, Tensor) and not first.mask:
         order = "sorted" if first.order == "permutation" else ""
-        return tensors.changed(tensor, order=order, order_steps=first.order_steps, root=None)
+        ordered = tensors.changed(tensor, order=order, order_steps=first.order_steps)
+        return axes.resized(ordered, 0)
     if len(parts) == 2 and _is_all(first) and isinstance(parts[1], Tensor) and not parts[1].mask:
         order = "sorted" if parts[1].order == "permutation" else ""
-        return tensors.changed(tensor, order=order, order_steps=parts[1].order_steps, root=None)
+        ordered = tensors.changed(tensor, order=order, order_steps=parts[1].order_steps)
+        return axes.resized(ordered, 1)
     return tensors.picked(tensor)
 
 
@@ -136,29 +163,33 @@ def written(
     """
     calls = tensor.calls | tensors.graph_of(value)
     padding = tensor.padding
-    batch_axis = tensor.batch_axis
+    has_rows = False
     if tensor.fresh and padding is None:
         side = _filled_side(parts)
         if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
             step = Step(place, "copies each sequence into a longer row of zeros")
             padding = values.Padding(side, (step,))
             if len(parts) > 1 and not isinstance(parts[0], values.Slice):
-                batch_axis = 0
+                has_rows = True
     elif _fills_the_rest(parts) and not isinstance(value, values.Const):
         padding = None
     if padding is None:
         inner = next((t for t in tensors.tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding
         if inner is not None and inner.batch_axis is None and not calls and len(parts) == 1:
-            batch_axis = 0
-    return tensors.changed(
-        tensor,
-        calls=calls,
-        padding=padding,
-        batch_axis=batch_axis,
-        fresh=tensor.fresh and padding is None,
-        dims=(),
+            has_rows = True
+    result = tensors.changed(
+        tensor, calls=calls, padding=padding, fresh=tensor.fresh and padding is None
     )
+    return _with_rows(result) if has_rows else result
+
+
+def _with_rows(tensor: Tensor) -> Tensor:
+    """A batch, filled row by row: (batch, time, ...)."""
+    named = axes.of_batch(0, None)[:2]
+    kept = axes.at_least(tensor, len(named))
+    both = [Axis(new.name, old.size) for new, old in zip(named, kept, strict=False)]
+    return axes.with_axes(tensor, [*both, *kept[2:]], tensor.open)
 
 
 def _filled_side(parts: tuple[Value, ...]) -> str:

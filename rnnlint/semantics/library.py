@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlint.semantics import (
+    axes,
     bases,
     calls,
     catalogue,
@@ -26,7 +27,7 @@ from rnnlint.semantics import (
 )
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect
-from rnnlint.semantics.values import NONE, UNKNOWN, Place, Value
+from rnnlint.semantics.values import NONE, UNKNOWN, Axis, Place, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -200,6 +201,20 @@ def _elementwise(
     return tensors.kept(modules.as_tensor(arguments.get(0, "input")))
 
 
+def _looked_up(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`F.embedding(ids, weight)`"""
+    ids = tensors.kept(modules.as_tensor(arguments.get(0, "input")))
+    return axes.appended(tensors.changed(ids, lengths=False, mask=False), Axis("feature"))
+
+
+def _linear(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
+    """`F.linear(x, weight)`"""
+    source = tensors.kept(modules.as_tensor(arguments.get(0, "input")))
+    return axes.with_last(source, Axis("feature"))
+
+
 def _device(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
     kind = tensors.device_kind(arguments.get(0, "device", "type"))
     return values.Device(kind) if kind else UNKNOWN
@@ -320,9 +335,11 @@ _ACTIVATIONS = {
     "Sigmoid": "sigmoid",
     "LogSigmoid": "log_sigmoid",
 }
+_PASSING = frozenset("Dropout Dropout1d AlphaDropout Identity".split())
+"""What leaves each step on its own, and still the layer's step."""
 _KEEPING = frozenset(
-    "Linear LazyLinear Embedding Dropout Dropout1d AlphaDropout LayerNorm ReLU LeakyReLU ELU GELU "
-    "SiLU Tanh Hardtanh Softplus PReLU Identity SELU Hardsigmoid".split()
+    "Linear LazyLinear LayerNorm ReLU LeakyReLU ELU GELU SiLU Tanh Hardtanh Softplus PReLU SELU "
+    "Hardsigmoid".split()
 )
 
 
@@ -346,26 +363,34 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
     if layer.kind == "Embedding":
         run.passages.note_lookup(layer, source, place)
-        return tensors.changed(tensors.kept(source), rank=None, lengths=False, mask=False)
-    if layer.kind in ("Dropout", "Dropout1d", "AlphaDropout", "Identity"):
+        looked_up = tensors.changed(tensors.kept(source), lengths=False, mask=False)
+        return axes.appended(looked_up, Axis("feature", _size(layer, "embedding_dim")))
+    if layer.kind in _PASSING:
         return source
+    graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
     if layer.kind in _KEEPING:
         return _apply_elementwise(run, layer, source, place)
+    return _apply_across_steps(layer, source, graph)
+
+
+def _apply_across_steps(
+    layer: values.Layer, source: values.Tensor, graph: frozenset[events.LayerCall]
+) -> values.Tensor:
+    """Run a layer that mixes steps, or of which nothing is known."""
     if layer.kind.startswith("Transformer"):
         return tensors.changed(source, activation=None, output_of=None, part="", values_of=None)
     if layer.kind == "Flatten":
         return tensors.picked(source)
     if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
-        return tensors.changed(
-            tensors.derived(source),
-            padding=source.padding,
-            batch_axis=source.batch_axis,
-            batch_axis_steps=source.batch_axis_steps,
-            swapped=source.swapped,
-        )
-    return tensors.changed(
-        tensors.derived(source), calls=tensors.graph_of(values.Tuple(tuple(arguments.all())))
-    )
+        filtered = tensors.changed(tensors.derived(source), padding=source.padding)
+        return axes.filtered(axes.same_as(filtered, source))
+    return tensors.changed(tensors.derived(source), calls=graph)
+
+
+def _size(layer: values.Layer, option: str) -> Value:
+    """A size that a layer was built with; UNKNOWN where a user can change it."""
+    size = modules.known_option(layer, option, int)
+    return UNKNOWN if size is None else values.Const(size)
 
 
 def _apply_elementwise(
@@ -376,7 +401,10 @@ def _apply_elementwise(
         notes.note_activation(run, "relu", source, None, place)
     if layer.kind == "LayerNorm":
         return tensors.changed(source, values_of=None)  # and they are still the layer's steps
-    return tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
+    made = tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
+    if "Linear" in layer.kind:
+        return axes.with_last(made, Axis("feature", _size(layer, "out_features")))
+    return made
 
 
 # --- natives: methods of abstract objects ----------------------------------
@@ -458,6 +486,8 @@ EFFECTS: dict[str, Effect] = {
     "method_of_first": _method_of_first,
     "elementwise": _elementwise,
     "functional_dropout": _functional_dropout,
+    "looked_up": _looked_up,
+    "linear": _linear,
     "device": _device,
     "no_grad": _no_grad,
     "set_grad_enabled": _set_grad,

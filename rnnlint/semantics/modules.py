@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rnnlint.semantics import (
     calls,
@@ -20,6 +20,8 @@ from rnnlint.semantics.values import UNKNOWN, Place, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
+
+T = TypeVar("T")
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 CELLS = ("LSTMCell", "GRUCell", "RNNCell")
@@ -74,6 +76,14 @@ def depends_on_mode(layer: values.Layer) -> bool:
     if layer.kind in BATCH_NORMS:
         return layer.options.get("track_running_stats") != values.FALSE
     return (dropout_rate(layer) or 0) > 0
+
+
+def known_option(layer: values.Layer, name: str, kind: type[T]) -> T | None:
+    """A constructor argument that the program itself decides; None where a user can change it."""
+    given = option(layer, name)
+    if isinstance(given, values.Const) and not given.option and isinstance(given.value, kind):
+        return given.value
+    return None
 
 
 _DEFAULTS: dict[str, Value] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import events, iteration, modules, operations, tensors, values
+from rnnlint.semantics import axes, events, iteration, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect
-from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
+from rnnlint.semantics.values import UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -31,12 +31,11 @@ def _pad_sequence(
             (step,),
             given.get("padding_value", UNKNOWN if arguments.open else values.Const(0)),
         ),
-        batch_axis=axis,
+        axes=axes.of_batch(axis, place),
         batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),
         calls=tensors.graph_of(sequences),
         order=order,
         order_steps=order_steps,
-        root=place,
     )
 
 
@@ -78,8 +77,8 @@ def keras_pad(run: Interpreter, arguments: Arguments, place: Place) -> Tensor:
     filler = arguments.get(5, "value") or (UNKNOWN if arguments.open else values.Const(0))
     return Tensor(
         padding=Padding("right" if text == "post" else "left", (step,), filler),
-        batch_axis=0,
-        root=place,
+        axes=axes.of_batch(0, place)[:2],
+        open=False,
     )
 
 
@@ -101,8 +100,8 @@ def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place
         events.Packing(place, run.context, source, lengths, batch_first, sorted_, unpacks=False)
     )
     return Tensor(
-        packed=True, calls=tensor.calls, padding=None, root=tensor.root, device=tensor.device,
-        order=tensor.order, values_of=tensor.values_of,
+        packed=True, calls=tensor.calls, padding=None, device=tensor.device, order=tensor.order,
+        values_of=tensor.values_of,
     )  # fmt: skip
 
 
@@ -133,7 +132,8 @@ def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
     output = Tensor(
         padding=Padding("right", (step,)),
         unpacked=True,
-        batch_axis=axis,
+        axes=(*axes.of_batch(axis, place)[:2], Axis("feature")),
+        open=False,
         batch_axis_steps=(Step(place, f"unpacks with batch_first={shown}"),),
         calls=tensor.calls,
         output_of=tensor.output_of,
@@ -141,8 +141,6 @@ def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         part="output" if tensor.output_of is not None else "",
         device=tensor.device,
         device_steps=tensor.device_steps,
-        root=place,
-        rank=3,
     )
     return values.Tuple((output, Tensor(lengths=True, device="cpu", order=tensor.order)))
 

@@ -77,10 +77,16 @@ def parameter_attribute(owner: values.Parameter, name: str, place: Place) -> Val
     if name == "ndim":
         return UNKNOWN if owner.rank is None else values.Const(owner.rank)
     if name == "shape":
-        return values.Shape(("parameter", id(owner.layer), owner.name), rank=owner.rank)
+        return _shape(owner)
     if name == "requires_grad":
         return values.Const(not modules.is_frozen(owner.layer))
     return values.Native(name, owner)
+
+
+def _shape(parameter: values.Parameter) -> values.Shape:
+    root = ("parameter", id(parameter.layer), parameter.name)
+    sizes = tuple(values.Size(root, number) for number in range(parameter.rank or 2))
+    return values.Shape(sizes, parameter.rank)
 
 
 def slice_parameter(
@@ -176,13 +182,10 @@ def call_parameter_method(
     if name in ("dim", "ndimension"):
         return UNKNOWN if parameter.rank is None else values.Const(parameter.rank)
     if name == "size":
-        axis = arguments.get(0, "dim")
-        root = ("parameter", id(parameter.layer), parameter.name)
-        if isinstance(axis, values.Const) and isinstance(axis.value, int):
-            return values.Size(root, axis.value)
-        return values.Shape(root, rank=parameter.rank)
+        axis = values.integer(arguments.get(0, "dim"))
+        return _shape(parameter) if axis is None else _shape(parameter).axis(axis)
     if name == "numel":
-        return values.Size(("parameter", id(parameter.layer), parameter.name), 0)
+        return _shape(parameter).axis(0)
     if name in ("chunk", "split"):
         return _gates(parameter)
     if name in ("norm", "sum", "mean", "abs", "pow", "max", "min", "dot", "std", "square"):

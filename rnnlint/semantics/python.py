@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlint.semantics import (
     attributes,
+    axes,
     calls,
     iteration,
     modules,
@@ -37,8 +38,7 @@ def _len(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     if isinstance(value, values.Tensor):
         return tensors.shape_of(value).axis(0)
     if isinstance(value, values.Shape):
-        rank = value.rank or len(value.dims)
-        return values.Const(rank) if rank else UNKNOWN
+        return values.Const(value.rank) if value.rank else UNKNOWN
     return values.Size()
 
 
@@ -81,7 +81,7 @@ def _inherit_order(made: values.ListObject, given: list[Value]) -> None:
 def _transposed(run: Interpreter, rows: Value) -> Value:
     """`zip(*batch)`: one list for each component of the samples."""
     if isinstance(rows, values.Tensor):
-        return tensors.flipped(rows)
+        return axes.swapped(rows, 0, 1)
     row = iteration.element(run, rows)
     items = iteration.known_items(run, row)
     order, steps = iteration.order_of(rows)
@@ -374,7 +374,9 @@ def _chain(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 def _zip_longest(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     step = Step(place, "pads every sequence to the longest")
-    return values.Tensor(padding=values.Padding("right", (step,)), batch_axis=1)
+    return values.Tensor(
+        padding=values.Padding("right", (step,)), axes=axes.of_batch(1, place), open=False
+    )
 
 
 def _repeat(run: Interpreter, arguments: Arguments, place: Place) -> Value:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import events, modules, naming, notes, tensors, values
+from rnnlint.semantics import axes, events, modules, naming, notes, tensors, values
 from rnnlint.semantics.frames import Arguments
-from rnnlint.semantics.values import Place, Step, Tensor, Value
+from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
 
 
+UNBATCHED = 2
+"""Axes of the input of a layer that runs over a single sequence."""
 MAX_GRAPH = 48
 """Calls of recurrent layers that a tensor remembers."""
 
@@ -29,15 +31,14 @@ def call_recurrent(
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     graph = _extended(graph, call) if run.context.gradients else graph
-    batch_first = modules.option(layer, "batch_first")
-    axis = None
-    if isinstance(batch_first, values.Const):
-        axis = 0 if batch_first.value else 1
     output = Tensor(
         padding=source.padding,
         packed=source.packed,
-        batch_axis=None if source.packed else axis,
-        batch_axis_steps=(Step(layer.place or place, f"declares batch_first={axis == 0}"),),
+        axes=() if source.packed else output_axes(layer, source),
+        open=source.packed,
+        batch_axis_steps=(
+            Step(layer.place or place, f"declares batch_first={_batch_axis(layer) == 0}"),
+        ),
         calls=graph,
         output_of=call,
         values_of=call,
@@ -46,16 +47,65 @@ def call_recurrent(
         device_steps=source.device_steps,
         order=source.order,
         order_steps=source.order_steps,
-        root=("output", place) if source.root is not None else None,
-        rank=3,
     )
     hidden = Tensor(
-        calls=graph, output_of=call, values_of=call, part="hidden", rank=3, device=source.device
+        calls=graph,
+        output_of=call,
+        values_of=call,
+        part="hidden",
+        axes=_state_axes(layer, source),
+        open=False,
+        device=source.device,
     )
     if layer.kind != "LSTM":
         return values.Tuple((output, hidden))
     cell = tensors.changed(hidden, part="cell", values_of=None)
     return values.Tuple((output, values.Tuple((hidden, cell))))
+
+
+def _batch_axis(layer: values.Layer) -> int | None:
+    batch_first = modules.option(layer, "batch_first")
+    if not isinstance(batch_first, values.Const):
+        return None
+    return 0 if batch_first.value else 1
+
+
+def output_axes(layer: values.Layer, source: Tensor) -> tuple[Axis, ...]:
+    """The axes of what a layer gives for each step: (batch, time, feature), as it declares."""
+    features = Axis("feature", _features(layer, _directions(layer)))
+    if source.rank == UNBATCHED:
+        return (Axis("time", source.axes[0].size), features)
+    first, second, _ = axes.of_batch(_batch_axis(layer), None)
+    sizes = [axis.size for axis in axes.at_least(source, 2)]
+    return (Axis(first.name, sizes[0]), Axis(second.name, sizes[1]), features)
+
+
+def _directions(layer: values.Layer) -> int | None:
+    both = modules.known_option(layer, "bidirectional", bool)
+    return None if both is None else 1 + both
+
+
+def _state_axes(layer: values.Layer, source: Tensor) -> tuple[Axis, ...]:
+    """(layers, batch, feature), whatever batch_first says."""
+    stacked = modules.known_option(layer, "num_layers", int)
+    layers = Axis("layers", _product(stacked, _directions(layer)))
+    features = Axis("feature", _features(layer))
+    if source.rank == UNBATCHED:
+        return (layers, features)
+    number = None if source.packed else _batch_axis(layer)
+    batch = [] if number is None else source.axes[number : number + 1]
+    return (layers, Axis("batch", batch[0].size if batch else UNKNOWN), features)
+
+
+def _features(layer: values.Layer, directions: int | None = 1) -> Value:
+    """How many features a layer's output has."""
+    size = modules.known_option(layer, "hidden_size", int)
+    projected = modules.known_option(layer, "proj_size", int)
+    return UNKNOWN if projected is None else _product(projected or size, directions)
+
+
+def _product(first: int | None, second: int | None) -> Value:
+    return UNKNOWN if first is None or second is None else values.Const(first * second)
 
 
 def _emit_call(
@@ -89,7 +139,13 @@ def call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, place
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     graph = _extended(graph, call) if run.context.gradients else graph
     hidden = Tensor(
-        calls=graph, output_of=call, values_of=call, part="hidden", rank=2, device=source.device
+        calls=graph,
+        output_of=call,
+        values_of=call,
+        part="hidden",
+        axes=(Axis("batch", axes.at_least(source, 1)[0].size), Axis("feature", _features(layer))),
+        open=False,
+        device=source.device,
     )
     if layer.kind != "LSTMCell":
         return hidden

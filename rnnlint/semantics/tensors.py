@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import events, indexing, notes, values
+from rnnlint.semantics import axes, events, indexing, notes, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
 
@@ -86,8 +86,10 @@ def mixed(given: list[Value]) -> Value:
     return Tensor(calls=calls)
 
 
-def combined(op: str, left: Value, right: Value) -> Value:
+def combined(op: str, left: Value, right: Value) -> Tensor:
     """`left op right` where at least one is a tensor."""
+    if op == "@":
+        return _product(left, right)
     both = [v for v in (left, right) if isinstance(v, Tensor)]
     if len(both) == 1:
         only = both[0]
@@ -103,21 +105,27 @@ def combined(op: str, left: Value, right: Value) -> Value:
         padding = None
     if op == "/" and (second.lengths or first.lengths):
         padding = None
-    axis = first.batch_axis if first.batch_axis is not None else second.batch_axis
-    if None not in (first.batch_axis, second.batch_axis):
-        axis = first.batch_axis if first.batch_axis == second.batch_axis else None
+    known, is_open = axes.broadcast(first, second)
     device = first if first.device else second
     return Tensor(
         padding=padding,
-        batch_axis=axis,
+        axes=known,
+        open=is_open,
         batch_axis_steps=first.batch_axis_steps or second.batch_axis_steps,
         calls=calls,
         device=device.device,
         device_steps=device.device_steps,
         loss=first.loss or second.loss,
-        root=first.root if first.root is not None else second.root,
         mask=first.mask and second.mask,
     )
+
+
+def _product(left: Value, right: Value) -> Tensor:
+    """A matrix product, whose last axis the second factor decides."""
+    joined = combined("*", left, right)
+    if not isinstance(left, Tensor):
+        return axes.without(joined)
+    return axes.with_last(axes.same_as(joined, left), values.Axis())
 
 
 def graph_of(value: Value) -> frozenset[events.LayerCall]:
@@ -131,12 +139,12 @@ def mask_of(value: Value) -> Value:
         return UNKNOWN
     return Tensor(
         mask=True,
-        batch_axis=value.batch_axis,
+        axes=value.axes,
+        open=value.open,
         device=value.device,
         device_steps=value.device_steps,
         order=value.order,
         order_steps=value.order_steps,
-        root=value.root,
     )
 
 
@@ -147,7 +155,7 @@ def holds_rows(tensor: Tensor) -> bool:
 
 def one_row(tensor: Tensor) -> Tensor:
     """One padded sequence of a batch."""
-    return changed(tensor, batch_axis=None, swapped=False, dims=(), root=None, rank=None)
+    return axes.removed(tensor, 0)
 
 
 def row(tensor: Tensor) -> Value:
@@ -160,7 +168,7 @@ def row(tensor: Tensor) -> Value:
 
 
 def shape_of(tensor: Tensor) -> values.Shape:
-    return values.Shape(tensor.root, tensor.dims)
+    return values.Shape(tuple(axis.size for axis in tensor.axes), tensor.rank)
 
 
 # --- attributes ------------------------------------------------------------
@@ -174,7 +182,7 @@ def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value
     if name == "device":
         return values.Device("cpu" if owner.device == "cpu" else "gpu") if owner.device else UNKNOWN
     if name in ("T", "mT"):
-        return flipped(owner)
+        return axes.swapped(owner, 0, 1)
     if name == "grad":
         return values.Gradient()
     if name in ("batch_sizes", "dtype", "sorted_indices", "unsorted_indices"):
@@ -186,12 +194,6 @@ def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value
 
 def detached(tensor: Tensor) -> Tensor:
     return changed(tensor, calls=frozenset(), attached=False)
-
-
-def flipped(tensor: Tensor) -> Tensor:
-    """The first two axes swapped."""
-    axis = None if tensor.batch_axis is None else 1 - tensor.batch_axis
-    return changed(tensor, batch_axis=axis, root=None, dims=())
 
 
 # --- methods ---------------------------------------------------------------
@@ -298,20 +300,17 @@ def device_kind(target: Value | None) -> str:
 def _transpose(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     if len(arguments.positional) != 2 and not arguments.keywords:
         return _permute(run, tensor, arguments, place)  # NumPy's
-    axes = {values.integer(arguments.get(0, "dim0")), values.integer(arguments.get(1, "dim1"))}
-    if axes == {0, 1}:
-        return flipped(tensor)
-    if axes in ({1, 2}, {-1, -2}) and tensor.batch_axis == 0:
-        return changed(tensor, swapped=not tensor.swapped, root=None, dims=())
-    if None not in axes and not axes & {0, 1, -2, -3}:
-        return changed(tensor, root=None, dims=())
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+    first = axes.position(tensor, values.integer(arguments.get(0, "dim0")))
+    second = axes.position(tensor, values.integer(arguments.get(1, "dim1")))
+    if first is None or second is None:
+        return changed(axes.without(tensor), output_of=None)
+    return axes.swapped(tensor, first, second)
 
 
 def _transposed_matrix(
     run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place
 ) -> Value:
-    return flipped(tensor)
+    return axes.swapped(tensor, 0, 1)
 
 
 def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -320,59 +319,61 @@ def _permute(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
         given = list(given[0].items)
     if len(given) == 1 and isinstance(given[0], values.ListObject):
         given = list(given[0].fields["items"] or ())
-    axes = [values.integer(value) for value in given]
-    if axes[:2] == [1, 0]:
-        return flipped(tensor)
-    if axes[:2] == [0, 1]:
-        return tensor
-    if axes == [0, 2, 1] and tensor.batch_axis == 0:
-        return changed(tensor, swapped=not tensor.swapped, root=None, dims=())
-    if axes == [2, 0, 1] and tensor.batch_axis == 0 and tensor.swapped:
-        return changed(tensor, swapped=False, batch_axis=1, root=None, dims=())
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=())
+    return axes.permuted(tensor, [values.integer(value) for value in given])
 
 
 def _unsqueeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     axis = values.integer(arguments.get(0, "dim"))
-    rank = None if tensor.rank is None else tensor.rank + 1
-    if axis is not None and (axis >= 2 or axis == -1):
-        return changed(tensor, dims=(), rank=rank)
+    if axis is None:
+        return changed(axes.without(tensor), output_of=None)
+    widened = axes.inserted(tensor, axis)
+    if axis >= 2 or axis == -1:
+        return widened
     padding = None if axis in (0, 1) and tensor.batch_axis is None else tensor.padding
-    return changed(
-        tensor, batch_axis=None, output_of=None, root=None, dims=(), padding=padding, rank=rank
-    )
+    return changed(widened, output_of=None, padding=padding)
 
 
 def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    axis = values.integer(arguments.get(0, "dim"))
-    if axis is not None and (axis >= 2 or axis == -1):
-        return changed(tensor, dims=(), rank=None)
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), rank=None)
-
-
-def _reshape(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    """`x.view(n, -1)`: each argument is the size of an axis."""
-    viewed = _view(run, tensor, arguments, place)
-    given: Sequence[Value] = arguments.positional
-    if len(given) == 1 and isinstance(given[0], values.Tuple):
-        given = given[0].items
-    sizes = all(isinstance(size, (values.Const, values.Size)) for size in given)
-    known = len(given) if sizes or len(given) > 1 else None
-    return changed(viewed, rank=known or None) if isinstance(viewed, Tensor) else viewed
+    axis = axes.position(tensor, values.integer(arguments.get(0, "dim")))
+    if axis is None:
+        return changed(axes.without(tensor), output_of=None)
+    size = tensor.axes[axis].size if axis < len(tensor.axes) else UNKNOWN
+    if size == values.Const(1):
+        return axes.removed(tensor, axis)
+    if isinstance(size, values.Const):
+        return tensor
+    if axis < 2:
+        return changed(axes.without(tensor), output_of=None)
+    return axes.with_axes(tensor, tensor.axes[:axis], open_=True)
 
 
 def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    given = arguments.positional
+    """`x.view(n, -1)`: each argument is the size of an axis."""
+    given = _sizes(arguments)
+    if given is None:
+        return changed(axes.without(tensor), output_of=None)
+    seen = axes.viewed(tensor, given)
+    sizes = [axis.size for axis in tensor.axes[:2]]
+    if len(given) >= 3 and len(sizes) == 2 and all(map(axes.is_same_size, sizes, given)):
+        return changed(kept(seen), values_of=tensor.values_of)
+    return changed(seen, output_of=None)
+
+
+def _sizes(arguments: Arguments) -> Sequence[Value] | None:
+    """The sizes that are given one by one or in one tuple; None where they are not known."""
+    given: Sequence[Value] = arguments.positional
+    if len(given) == 1 and isinstance(given[0], values.Shape) and given[0].rank is not None:
+        given = given[0].sizes
     if len(given) == 1 and isinstance(given[0], values.Tuple):
-        given = list(given[0].items)
-    if len(given) >= 3 and tensor.root is not None:
-        same = all(
-            isinstance(size, values.Size) and size.of == tensor.root and size.axis == position
-            for position, size in enumerate(given[:2])
-        )
-        if same:
-            return changed(kept(tensor), dims=(), values_of=tensor.values_of, rank=None)
-    return changed(tensor, batch_axis=None, output_of=None, root=None, dims=(), rank=None)
+        given = given[0].items
+    alone = len(given) == 1 and not isinstance(given[0], (values.Const, values.Size))
+    spread = any(isinstance(size, values.Slice) for size in given)
+    return None if not given or alone or spread or arguments.open else given
+
+
+def _reshape(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """Another shape that its arguments do not tell axis by axis."""
+    return changed(axes.without(tensor), output_of=None)
 
 
 def _pool(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -392,11 +393,13 @@ def _reduce(
             order=tensor.order,
             order_steps=tensor.order_steps,
         )
-    if axis == -1 and tensor.swapped:
-        axis = 2
+    axis = axes.position(tensor, axis)
     if pools and axis is not None and axis == tensor.time_axis and tensor.output_of is not None:
         run.emit(events.Reading(place, run.context, tensor, "pooled", axis))
-    return changed(derived(tensor), loss=tensor.loss)
+    reduced = changed(derived(tensor), loss=tensor.loss)
+    if axis is None or arguments.get(1, "keepdim", "keepdims") is not None:
+        return reduced
+    return axes.same_as(reduced, axes.removed(tensor, axis))
 
 
 def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -411,7 +414,7 @@ def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: 
 
 def _sort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     steps = (Step(place, "sorts by length"),)
-    ordered = changed(tensor, order="sorted", order_steps=steps, root=None)
+    ordered = axes.resized(changed(tensor, order="sorted", order_steps=steps), 0)
     permutation = Tensor(
         order="permutation",
         order_steps=steps,
@@ -534,7 +537,7 @@ _METHODS: dict[str, Method] = {
     **_table(_dropout, "dropout"),
     **_table(_keep, "tanh exp log abs neg pow sqrt clamp clip normalize round floor "
              "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign bernoulli "
-             "nan_to_num expand_as masked_scatter"),
+             "nan_to_num masked_scatter"),
     **_table(_overwrite, "fill zero copy"),
     **_table(_draw, "normal uniform"),
     **_table(_combine("+"), "add sub rsub"),
@@ -552,8 +555,8 @@ _METHODS: dict[str, Method] = {
     **_table(_permute, "permute"),
     **_table(_unsqueeze, "unsqueeze"),
     **_table(_squeeze, "squeeze"),
-    **_table(_reshape, "view reshape"),
-    **_table(_view, "view_as reshape_as flatten expand repeat unflatten resize"),
+    **_table(_view, "view reshape"),
+    **_table(_reshape, "view_as reshape_as expand_as flatten expand repeat unflatten resize"),
     **_table(_reduce, "logsumexp prod norm std var any all cumsum"),
     **_table(_pool, "mean sum"),
     **_table(_reduce_pair, "max min median topk"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import iteration, tensors, values
+from rnnlint.semantics import axes, iteration, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
@@ -173,9 +173,8 @@ def _text_tensor(field: values.Thing, iterator: Place | None = None) -> Tensor:
         steps.append(Step(iterator, "this iterator yields the padded batches"))
     return Tensor(
         padding=Padding("left" if left else "right", tuple(steps), _padding_id(field)),
-        batch_axis=0 if batch_first else 1,
+        axes=axes.of_batch(0 if batch_first else 1, place),
         batch_axis_steps=(Step(place, f"has batch_first={bool(batch_first)}"),),
-        root=place,
     )
 
 

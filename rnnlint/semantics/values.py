@@ -141,18 +141,17 @@ class Size(Record, frozen=True):
 
 
 class Shape(Record, frozen=True):
-    """`x.shape`, `x.size()`: `root` identifies the tensor, `dims` its known sizes."""
+    """`x.shape`, `x.size()`: the sizes that are known from the front, and of how many."""
 
-    root: Any = None
-    dims: tuple[Value, ...] = ()
+    sizes: tuple[Value, ...] = ()
     rank: int | None = None
 
     def axis(self, index: int) -> Value:
         """The size of one axis."""
-        if self.dims and -len(self.dims) <= index < len(self.dims):
-            size = self.dims[index]
-            return Size() if isinstance(size, Unknown) else size
-        return Size(self.root, index if self.root is not None else None)
+        if index >= len(self.sizes) or index < (0 if self.rank is None else -len(self.sizes)):
+            return Size()
+        size = self.sizes[index]
+        return Size() if isinstance(size, Unknown) else size
 
 
 class Shortfall(Record, frozen=True):
@@ -208,15 +207,21 @@ class Drawn(Record, frozen=True):
     loops: tuple[tuple[Place, int, int], ...]
 
 
+class Axis(Record, frozen=True):
+    """What one axis of a tensor runs over, and how long it is; `axes` has the names."""
+
+    name: str = ""
+    size: Value = UNKNOWN
+
+
 class Tensor(Record, frozen=True):
     """What is known of a tensor or array."""
 
     padding: Padding | None = None
     packed: bool = False
-    batch_axis: int | None = None
-    """Which of the first two axes is the batch; the other one is time."""
-    swapped: bool = False
-    """Whether time is the third axis, behind the features, as Conv1d wants it."""
+    axes: tuple[Axis, ...] = ()
+    open: bool = True
+    """Whether the number of axes is not known."""
     batch_axis_steps: Provenance = ()
     calls: frozenset[LayerCall] = frozenset()
     """Recurrent layer calls whose graph this tensor still hangs on."""
@@ -237,11 +242,6 @@ class Tensor(Record, frozen=True):
     order_steps: Provenance = ()
     device: str = ""
     device_steps: Provenance = ()
-    rank: int | None = None
-    dims: tuple[Value, ...] = ()
-    """Sizes of the axes, for tensors made from them: `torch.zeros(2, n, h)`."""
-    root: Any = None
-    """Identity of the batch this tensor shares its first two axes with."""
     loss: Any = None
     """The loss computation it came from."""
     attached: bool = True
@@ -251,11 +251,29 @@ class Tensor(Record, frozen=True):
     """The random numbers that it consists of, and of nothing else."""
 
     @property
+    def rank(self) -> int | None:
+        """How many axes it has, where that is known."""
+        return None if self.open else len(self.axes)
+
+    @property
+    def batch_axis(self) -> int | None:
+        """Which axis is the batch, where that is known."""
+        return self._axis("batch")
+
+    @property
     def time_axis(self) -> int | None:
         """Which axis is time, where that is known."""
-        if self.batch_axis is None:
-            return None
-        return 2 if self.swapped else 1 - self.batch_axis
+        return self._axis("time")
+
+    def _axis(self, name: str) -> int | None:
+        for number, axis in enumerate(self.axes):
+            if axis.name == name:
+                return number
+        return None
+
+    def name_of(self, number: int) -> str:
+        """What an axis runs over, "" where that is not known."""
+        return self.axes[number].name if 0 <= number < len(self.axes) else ""
 
 
 TENSOR = Tensor()

@@ -167,8 +167,8 @@ TABLE: Table = {
         for name, kind in _FUNCTIONAL_LOSSES.items()
     },
     "torch.nn.functional.ctc_loss": Entry("loss", "CTCLoss", (*_CTC_INPUTS.split(), *_CTC.split())),
-    "torch.nn.functional.embedding": Entry("elementwise"),
-    "torch.nn.functional.linear": Entry("elementwise"),
+    "torch.nn.functional.embedding": Entry("looked_up"),
+    "torch.nn.functional.linear": Entry("linear"),
     "torch.nn.functional.layer_norm": Entry("elementwise"),
     # tensors
     **entries("method_of_first", _TENSOR_FUNCTIONS, "torch."),
