@@ -157,14 +157,14 @@ class LossComputed(Event):
         prediction: Value,
         target: Value,
         options: dict[str, Value],
+        criterion: Layer | None = None,
     ) -> None:
         super().__init__(place, context)
         self.kind = kind
         self.prediction = prediction
         self.target = target
         self.options = options
-
-        criterion: Layer | None = (None,)
+        self.criterion = criterion
 
 
 class Update(Event):
@@ -172,7 +172,6 @@ class Update(Event):
 
     `scopes` are the names of the code under way, outermost first: first the file where the
     run begins, then the function of each call in `context.stack`.
-        self.criterion = criterion
     """
 
     __slots__ = ("scopes",)
