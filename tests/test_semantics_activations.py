@@ -172,3 +172,27 @@ def test_a_loss_function_knows_its_arguments_by_name() -> None:
     loss = only(program.of(events.LossComputed))
     assert loss.criterion is None
     assert loss.options["zero_infinity"] == values.TRUE
+
+
+FINITENESS = [
+    "torch.isnan(loss)",
+    "loss.isinf().any()",
+    "torch.isfinite(loss)",
+    "math.isnan(loss.item())",
+    "np.isinf(value)",
+    "value == float('inf')",
+    "value in (np.inf, -np.inf)",
+    "value != -math.inf",
+]
+COMPARISONS = ["value < float('inf')", "value == float(other)", "value == 3", "value is None"]
+
+
+@pytest.mark.parametrize("test", FINITENESS)
+def test_tests_for_infinity_are_noted(test: str) -> None:
+    program = analysed(f"import math\nloss = F.mse_loss(x, y)\nif {test}:\n    pass\n")
+    assert len(program.of(events.FinitenessTested)) == 1
+
+
+@pytest.mark.parametrize("test", COMPARISONS)
+def test_other_comparisons_are_no_tests_for_infinity(test: str) -> None:
+    assert not analysed(f"if {test}:\n    pass\n").of(events.FinitenessTested)

@@ -410,16 +410,23 @@ class Activated(Note):
     """What recurrent layers computed goes through an activation.
 
     `kind` is "relu", "softmax", "log_softmax", "sigmoid" or "log_sigmoid"; `dim` is None
-    where no axis was named.
+    where no axis was named; `layer` is its module, None where it is a function.
     """
 
-    __slots__ = ("dim", "given", "kind")
+    __slots__ = ("dim", "given", "kind", "layer")
 
     def __init__(
-        self, place: Place, context: Context, kind: str, given: Tensor, dim: Value | None
+        self,
+        place: Place,
+        context: Context,
+        kind: str,
+        given: Tensor,
+        dim: Value | None,
+        layer: Layer | None = None,
     ) -> None:
         super().__init__(place, context)
         self.kind = kind
+        self.layer = layer
         self.given = given
         self.dim = dim
 

@@ -12,6 +12,7 @@ from rnnlint.semantics import (
     iteration,
     joins,
     library,
+    notes,
     operations,
     reflection,
     statements,
@@ -246,6 +247,7 @@ def _bool_op(run: Interpreter, node: ir.BoolOp, frame: Frame) -> Value:
 
 
 def _compare(run: Interpreter, node: ir.Compare, frame: Frame) -> Value:
+    notes.note_comparison(run, node, frame)
     left = evaluate(run, node.left, frame)
     result: Value = values.TRUE
     for op, comparator in zip(node.ops, node.comparators, strict=True):

@@ -195,6 +195,13 @@ def _functional_dropout(
     return _method_of_first(run, entry, name, arguments, place)
 
 
+def _tests_finiteness(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    notes.note_finiteness(run, place)
+    return tensors.mixed(arguments.all())
+
+
 def _elementwise(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
@@ -358,7 +365,7 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         source = tensors.changed(source, drawn=None)
     if layer.kind in _ACTIVATIONS:
         kind = _ACTIVATIONS[layer.kind]
-        notes.note_activation(run, kind, source, layer.options.get("dim"), place)
+        notes.note_activation(run, kind, source, layer.options.get("dim"), place, layer)
         activation = values.Activation(kind, place)
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
     if layer.kind == "Embedding":
@@ -398,7 +405,7 @@ def _apply_elementwise(
 ) -> Value:
     """Run a layer that works on each step for itself."""
     if layer.kind == "ReLU":
-        notes.note_activation(run, "relu", source, None, place)
+        notes.note_activation(run, "relu", source, None, place, layer)
     if layer.kind == "LayerNorm":
         return tensors.changed(source, values_of=None)  # and they are still the layer's steps
     made = tensors.changed(tensors.kept(source), output_of=None, part="", activation=None)
@@ -485,6 +492,7 @@ EFFECTS: dict[str, Effect] = {
     "unknown": _unknown,
     "method_of_first": _method_of_first,
     "elementwise": _elementwise,
+    "tests_finiteness": _tests_finiteness,
     "functional_dropout": _functional_dropout,
     "looked_up": _looked_up,
     "linear": _linear,

@@ -135,11 +135,43 @@ def note_kept(run: Interpreter, owner: values.Instance, container: Value, place:
 
 
 def note_activation(
-    run: Interpreter, kind: str, given: values.Tensor, dim: Value | None, place: Place
+    run: Interpreter,
+    kind: str,
+    given: values.Tensor,
+    dim: Value | None,
+    place: Place,
+    layer: values.Layer | None = None,
 ) -> None:
     """An activation of what recurrent layers computed."""
     if given.calls:
-        run.note(events.Activated(place, run.context, kind, given, dim))
+        run.note(events.Activated(place, run.context, kind, given, dim, layer))
+
+
+def note_finiteness(run: Interpreter, place: Place) -> None:
+    """`torch.isnan(x)`, `math.isinf(x)`, `x == float("inf")`"""
+    run.note(events.FinitenessTested(place, run.context))
+
+
+def note_comparison(run: Interpreter, node: ir.Compare, frame: Frame) -> None:
+    """A comparison with infinity."""
+    if node.ops[0] in _EQUALITY and any(_is_infinite(one) for one in node.comparators):
+        note_finiteness(run, frame.place(node))
+
+
+_EQUALITY = ("==", "!=", "in", "not in")
+
+
+def _is_infinite(node: ir.Expr) -> bool:
+    """`float("inf")`, `-math.inf`, `(np.inf, -np.inf)`"""
+    if isinstance(node, ir.Unary):
+        return _is_infinite(node.operand)
+    if isinstance(node, ir.Sequence):
+        return any(_is_infinite(element) for element in node.elements)
+    if isinstance(node, ir.Call) and len(node.args) == 1:
+        only = node.args[0].value
+        number = only.value if isinstance(only, ir.Const) else None
+        return isinstance(number, str) and number.strip("+-").lower() in ("inf", "infinity", "nan")
+    return isinstance(node, ir.Attribute) and node.attr in ("inf", "nan")
 
 
 def note_dropout(run: Interpreter, options: dict[str, Value], more: bool, place: Place) -> None:

@@ -238,6 +238,11 @@ def _compare(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
     return mask_of(tensor)
 
 
+def _test_finiteness(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    notes.note_finiteness(run, place)
+    return mask_of(tensor)
+
+
 def _detach(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return detached(tensor)
 
@@ -542,7 +547,8 @@ _METHODS: dict[str, Method] = {
     **_table(_draw, "normal uniform"),
     **_table(_combine("+"), "add sub rsub"),
     **_table(_combine("*"), "mul multiply div divide"),
-    **_table(_compare, "eq ne gt lt ge le eq_ logical_not logical_and logical_or isnan"),
+    **_table(_compare, "eq ne gt lt ge le eq_ logical_not logical_and logical_or"),
+    **_table(_test_finiteness, "isnan isinf isfinite"),
     **_table(_detach, "detach"),
     **_table(_item, "item"),
     **_table(_to_list, "tolist"),

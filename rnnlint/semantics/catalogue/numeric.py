@@ -24,6 +24,8 @@ TABLE: Table = {
     **entries("fresh", _FRESH, "numpy."),
     **entries("tensor", _TENSOR, "numpy."),
     **entries("method_of_first", _METHODS, "numpy."),
+    **entries("tests_finiteness", "isnan isinf isfinite", "numpy."),
+    **entries("tests_finiteness", "isnan isinf isfinite", "math."),
     "numpy.concatenate": Entry("cat", "", ("tensors", "dim")),
     "numpy.hstack": Entry("cat", "", ("tensors",)),
     "numpy.append": Entry("cat_arguments"),

@@ -182,6 +182,7 @@ TABLE: Table = {
     **entries(
         "device_tensor", "FloatTensor LongTensor ByteTensor BoolTensor IntTensor", "torch.cuda."
     ),
+    **entries("tests_finiteness", "isnan isinf isfinite", "torch."),
     "torch.cat": Entry("cat", "", ("tensors", "dim")),
     "torch.concat": Entry("cat", "", ("tensors", "dim")),
     "torch.concatenate": Entry("cat", "", ("tensors", "dim")),
