@@ -431,6 +431,12 @@ class Activated(Note):
         self.dim = dim
 
 
+class FinitenessTested(Note):
+    """The program asks whether a number is infinite or none at all: a loss, a norm."""
+
+    __slots__ = ()
+
+
 class DroppedOut(Note):
     """`F.dropout(x, ...)`: a function drops out, which knows of no mode but its argument.
 
