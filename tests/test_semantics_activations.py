@@ -82,10 +82,10 @@ RANKS = [
     ("out.view(-1, 8)", 2),
     ("out.reshape((n, t, 8))", 3),
     ("out.view(shape)", None),
-    ("out[0]", None),
+    ("out[0]", 2),
     ("out[1:]", 3),
-    ("out[1:, :, 0]", None),
-    ("out[None]", None),
+    ("out[1:, :, 0]", 2),
+    ("out[None]", 4),
     ("last", 2),
 ]
 
