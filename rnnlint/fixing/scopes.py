@@ -58,7 +58,7 @@ class Scope:
         return wanted[-1]
 
 
-def origins(scope: Scope, value: ir.Expr, before: int) -> list[ir.Expr]:
+def origins(scope: Scope, value: ir.Node, before: int) -> list[ir.Node]:
     """The expressions of which a value is made, by the names that stand between them.
 
     Args:
@@ -66,7 +66,7 @@ def origins(scope: Scope, value: ir.Expr, before: int) -> list[ir.Expr]:
         value: the expression.
         before: where its statement begins; what is bound behind that is not looked at.
     """
-    found: list[ir.Expr] = [value]
+    found: list[ir.Node] = [value]
     known: set[str] = set()
     for expression in found:
         for node in ir.nodes_in(expression):

@@ -1,52 +1,105 @@
-"""Batches that carry the lengths of their sequences, from the function that pads them."""
+"""Batches that carry the lengths of their sequences, and all that takes them apart."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from rnnlint.fixing import operations
-from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout
+from rnnlint.fixing.operations import AnyOperation
 from rnnlint.fixing.scopes import Scope, runs_before
 from rnnlint.lowering import ir
+from rnnlint.remedies.producing import (
+    LENGTHS,
+    Maker,
+    last_name,
+    maker_of,
+    with_element,
+    with_lengths,
+)
 from rnnlint.remedies.told import Around, Told, named
+from rnnlint.semantics import values
 from rnnlint.semantics.passages import Holder
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Padding, Place, Tensor, Value
 
-_CLOSED = re.compile(r"(?:[ \t]*\))*")
-_MADE_FROM = ("tensor", "as_tensor", "LongTensor", "FloatTensor", "IntTensor", "from_numpy")
-
 
 class Batches:
-    """The batches that one place pads, and all that takes them apart."""
+    """The batches that one place pads."""
 
     def __init__(self, program: Program, padding: Padding) -> None:
         self.program = program
         self.code = program.code
         self.padding = padding
-        self.operations: list[operations.AnyOperation] = []
+        self._maker: Maker | None = None
         self._names: dict[Place, str] = {}
-        self._wanted: set[Place] = set()
-        self._is_extended = False
+        """What the lengths are called where they are needed, by the target that gets them."""
 
-    def lengths_at(self, around: Around) -> Told | None:
-        """The lengths, where the code around a place takes a batch apart before it.
+    @property
+    def maker(self) -> Maker:
+        """The function that puts the batches together.
+
+        Raises:
+            CannotPlaceError: it was not found.
+        """
+        if self._maker is None:
+            self._maker = maker_of(self.code, self.program.passages, self.padding)
+        return self._maker
+
+    def lengths_at(self, around: Around, value: ir.Node) -> Told | None:
+        """The lengths, where a value comes from a batch that the code around it takes apart.
 
         Raises:
             CannotPlaceError: a batch that holds them cannot be had.
         """
+        names = set(around.words(value).split())
+        if self.maker.is_dict:
+            return self._entry(around, names)
         for holder in self._holders():
-            if self._is_before(holder, around):
-                if not self._is_extended:
-                    self._extend()
-                name = self._names.get(holder.place)
-                return named(name) if name is not None else None
+            if self._is_before(holder, around) and names & self._bound_by(holder):
+                name = self._names.get(holder.place) or around.scope.fresh(LENGTHS, "seq_lengths")
+                self._names[holder.place] = name
+                return named(name)
         return None
 
+    def changes(self) -> list[AnyOperation]:
+        """What makes the batches carry their lengths, if somebody needs them.
+
+        Raises:
+            CannotPlaceError: some step cannot be changed.
+        """
+        if not self._names:
+            return []
+        changes = with_lengths(self.maker)
+        if not self.maker.is_dict:
+            for holder in self._holders():
+                changes += self._taken_out(holder)
+        return changes
+
+    # --- dicts ---
+
+    def _entry(self, around: Around, names: Container[str]) -> Told | None:
+        """`batch["lengths"]`"""
+        for scope in around.scopes[:1]:
+            for name in scope.names_of(self._is_dict):
+                if name in names and around.is_bound(name):
+                    self._names[self.padding.steps[0].place] = name
+                    quote = '"' if self._quotes(self.maker.layout) else "'"
+                    return named(f"{name}[{quote}{LENGTHS}{quote}]")
+        return None
+
+    def _is_dict(self, value: Value) -> bool:
+        return isinstance(value, values.DictObject) and any(
+            self._is_ours(one) for one in value.fields["entries"].values()
+        )
+
+    @staticmethod
+    def _quotes(layout: Layout) -> bool:
+        return layout.text.count('"') >= layout.text.count("'")
+
+    # --- tuples ---
+
     def _holders(self) -> list[Holder]:
-        """What is given a batch with the padded tensor in it."""
+        """What is given a batch as it comes."""
         return [
             holder
             for holders in self.program.passages.holders.values()
@@ -55,7 +108,9 @@ class Batches:
         ]
 
     def _is_ours(self, value: Value) -> bool:
-        if not isinstance(value, Tensor) or value.calls or value.padding is None:
+        if not isinstance(value, Tensor) or value.padding is None:
+            return False
+        if value.calls or value.output_of is not None:
             return False
         return value.padding.steps[:1] == self.padding.steps[:1]
 
@@ -66,17 +121,22 @@ class Batches:
             CannotPlaceError: it may be either.
         """
         node = self.code.layout(holder.place.path).statement_at(holder.place.start).node
-        if isinstance(node, ir.For):
-            if isinstance(node.iter, ir.Call) and _last_name(node.iter.func) == "zip":
+        loop = node if isinstance(node, ir.For) else _generator(node, holder.place)
+        if loop is not None:
+            if isinstance(loop.iter, ir.Call) and last_name(loop.iter.func) == "zip":
                 raise CannotPlaceError("batches are taken together with something else")
             return True
         if not isinstance(node, ir.Assign) or isinstance(node.value, ir.Sequence):
             return isinstance(node, ir.FunctionDef)
-        value = node.value
+        value: ir.Expr | None = node.value
         if isinstance(value, ir.Comprehension):
             value = value.generators[0].iter if len(value.generators) == 1 else None
-        if isinstance(value, ir.Call) and _last_name(value.func) == "next":
-            return True
+        if isinstance(value, ir.Call):
+            place = Place(holder.place.path, value.start, value.end)
+            callees = self.program.passages.callees.get(place, {})
+            made = any(one.node is self.maker.scope.node for one in callees.values())
+            if made or last_name(value.func) == "next":
+                return True
         if isinstance(value, (ir.Name, ir.Attribute)):
             return True
         raise CannotPlaceError("a batch goes through code that may take it apart")
@@ -88,10 +148,18 @@ class Batches:
         statement = around.layout.statement_at(holder.place.start)
         if Scope(around.layout, statement).node is not around.scope.node:
             return False
+        comprehension = _comprehension(statement.node, holder.place)
+        if comprehension is not None:
+            return comprehension.start <= around.offset < comprehension.end
         is_around = any(parent is statement.node for parent in around.statement.parents)
         if isinstance(statement.node, ir.For) and is_around:
             return self._target(holder) is not None
         return runs_before(statement, around.statement) and self._target(holder) is not None
+
+    def _bound_by(self, holder: Holder) -> set[str]:
+        target = self._target(holder)
+        elements = target.elements if target is not None else ()
+        return {one.id for one in ir.nodes_in(elements) if isinstance(one, ir.Name)}
 
     def _target(self, holder: Holder) -> ir.Sequence | None:
         """The names into which a batch is unpacked."""
@@ -103,37 +171,34 @@ class Batches:
                 return node
         return None
 
-    # --- one more item ---
-
-    def _extend(self) -> None:
-        self._is_extended = True
-        size = self._size()
-        self._return(size)
-        for holder in self._holders():
-            target = self._target(holder)
-            if target is None:
-                self._check_whole(holder, size)
-            elif not any(isinstance(one, ir.Starred) for one in target.elements):
-                self._unpack(holder, target, size)
-
-    def _size(self) -> int:
-        sizes = {len(holder.items) for holder in self._holders()}
-        if len(sizes) != 1:
+    def _taken_out(self, holder: Holder) -> list[AnyOperation]:
+        """One more name for one more item."""
+        layout, target = self.code.layout(holder.place.path), self._target(holder)
+        sizes = {len(one.elements) for one in self.maker.batches if isinstance(one, ir.Sequence)}
+        if sizes != {len(holder.items)}:
             raise CannotPlaceError("the batches do not all look alike")
-        return sizes.pop()
+        if target is None:
+            self._check_whole(holder, layout)
+            return []
+        if any(isinstance(one, ir.Starred) for one in target.elements):
+            return []
+        name = self._names.get(holder.place, "_")
+        return [with_element(holder.place.path, layout, target, name)]
 
-    def _unpack(self, holder: Holder, target: ir.Sequence, size: int) -> None:
-        if len(target.elements) != size:
-            raise CannotPlaceError("a batch is unpacked in another way")
-        layout = self.code.layout(holder.place.path)
-        scope = Scope(layout, layout.statement_at(holder.place.start))
-        name = scope.fresh("lengths", "seq_lengths")
-        self._names[holder.place] = name
-        self.operations.append(_appended(holder.place.path, layout, target, name))
+    def _handed_on(self, scope: Scope, path: str) -> Iterator[tuple[int, int]]:
+        """What functions of the project are given: their parameters are holders, too."""
+        for node in ir.nodes_in(scope.body):
+            if isinstance(node, ir.Call):
+                place = Place(path, node.start, node.end)
+                if self.program.passages.callees.get(place):
+                    yield from ((one.value.start, one.value.end) for one in node.args)
 
-    def _check_whole(self, holder: Holder, size: int) -> None:
-        """A batch under one name may be indexed and unpacked, and nothing else."""
-        layout = self.code.layout(holder.place.path)
+    def _check_whole(self, holder: Holder, layout: Layout) -> None:
+        """A batch under one name may be indexed and unpacked, and nothing else.
+
+        Raises:
+            CannotPlaceError: something else is done with it.
+        """
         name = layout.text[holder.place.start : holder.place.end].partition(":")[0].strip()
         statement = layout.statement_at(holder.place.start)
         scope = Scope(layout, statement)
@@ -141,154 +206,29 @@ class Batches:
             scope = Scope(layout, layout.statement_at(statement.node.body[0].start))
         if not name.isidentifier():
             raise CannotPlaceError("a batch is kept in another way")
-        allowed = set(_known_uses(scope, name, size))
+        allowed = set(_known_uses(scope, name, len(holder.items)))
+        allowed |= set(self._handed_on(scope, holder.place.path))
         for use in scope.uses(name):
             if (use.start, use.end) not in allowed and use.start != holder.place.start:
                 raise CannotPlaceError("a batch is used as a whole")
 
-    # --- the function that pads ---
 
-    def _return(self, size: int) -> None:
-        path, call = self._padding_call()
-        layout = self.code.layout(path)
-        for _ in range(3):
-            statement = layout.statement_at(call.start)
-            scope = Scope(layout, statement)
-            if scope.node is None:
-                raise CannotPlaceError("no function makes the batches")
-            returned = [
-                node for node in _own_statements(scope.node.body) if isinstance(node, ir.Return)
-            ]
-            rows = [one.value for one in returned if isinstance(one.value, ir.Sequence)]
-            if rows and len(rows) == len(returned) and all(len(r.elements) == size for r in rows):
-                self._add(path, layout, scope, call, rows)
-                return
-            path, call = self._only_call(scope.node)
-            layout = self.code.layout(path)
-        raise CannotPlaceError("the function that makes the batches was not found")
-
-    def _padding_call(self) -> tuple[str, ir.Call]:
-        place = self.padding.steps[0].place
-        layout = self.code.layout(place.path)
-        call = call_at(layout, place.start, place.end)
-        if _last_name(call.func) not in ("pad_sequence", "pad_sequences"):
-            raise CannotPlaceError("the sequences before the padding have no name")
-        return place.path, call
-
-    def _only_call(self, function: ir.FunctionDef) -> tuple[str, ir.Call]:
-        sites = self.program.passages.sites_of(function)
-        if len(sites) != 1:
-            raise CannotPlaceError("several functions share the one that pads")
-        place = sites[0].place
-        return place.path, call_at(self.code.layout(place.path), place.start, place.end)
-
-    def _add(
-        self, path: str, layout: Layout, scope: Scope, call: ir.Call, rows: list[ir.Sequence]
-    ) -> None:
-        """Return the lengths too; count them before the padding where nobody did."""
-        statement = layout.statement_at(call.start)
-        source = next((one.value for one in call.args if one.keyword in (None, "sequences")), None)
-        if source is None:
-            raise CannotPlaceError("the sequences before the padding have no name")
-        known = _known_lengths(layout, scope, source, rows)
-        if known is None:
-            name = scope.fresh("lengths", "seq_lengths")
-            known = name
-            line = f"{name} = {{torch.tensor}}({_counted(layout, scope, source)})"
-            self.operations.append(
-                operations.Insert(path, statement.node.start, statement.node.end, (line,), "before")
-            )
-        self.operations += [_appended(path, layout, row, known) for row in rows]
-
-
-def _known_lengths(
-    layout: Layout, scope: Scope, source: ir.Expr, rows: list[ir.Sequence]
-) -> str | None:
-    """Code for lengths that the function counts already: `lengths = [len(x) for x in xs]`."""
-    text = layout.text[source.start : source.end]
-    for node in ir.nodes_in(scope.body):
-        if not isinstance(node, ir.Assign) or len(node.targets) != 1 or node.value is None:
-            continue
-        target = node.targets[0]
-        if not isinstance(target, ir.Name) or scope.bindings(target.id) != 1:
-            continue
-        value, is_tensor = node.value, False
-        if isinstance(value, ir.Call) and _last_name(value.func) in _MADE_FROM and value.args:
-            value, is_tensor = value.args[0].value, True
-        if not isinstance(value, ir.Comprehension) or value.kind != "list":
-            continue
-        counted = value.element
-        over = layout.text[value.generators[0].iter.start : value.generators[0].iter.end]
-        is_length = isinstance(counted, ir.Call) and _last_name(counted.func) == "len"
-        if not is_length or over != text:
-            continue
-        binding = layout.statement_at(node.start)
-        if all(runs_before(binding, layout.statement_at(row.start)) for row in rows):
-            return target.id if is_tensor else f"{{torch.tensor}}({target.id})"
+def _comprehension(statement: ir.Stmt, target: Place) -> ir.Comprehension | None:
+    """The comprehension that binds a target."""
+    for node in ir.nodes_in((statement,)):
+        if isinstance(node, ir.Comprehension):
+            for one in node.generators:
+                if one.target.start <= target.start and target.end <= one.target.end:
+                    return node
     return None
 
 
-def _counted(layout: Layout, scope: Scope, source: ir.Expr) -> str:
-    """`[len(x) for x in sequences]`"""
-    text = layout.text[source.start : source.end]
-    if isinstance(source, ir.Name):
-        if not _can_be_read_twice(scope, source.id):
-            raise CannotPlaceError("the sequences may be read once only")
-        item = "x" if source.id != "x" else "sequence"
-        return f"[len({item}) for {item} in {text}]"
-    if not isinstance(source, ir.Comprehension) or source.kind not in ("list", "generator"):
-        raise CannotPlaceError("the sequences before the padding have no name")
-    element = source.element
-    if isinstance(element, ir.Call) and _last_name(element.func) in _MADE_FROM and element.args:
-        element = element.args[0].value
-    clauses = layout.text[source.element.end : source.generators[-1].end].strip(" )")
-    counted = layout.text[element.start : element.end]
-    if "\n" in clauses or "\n" in counted:
-        raise CannotPlaceError("the sequences before the padding stretch over several lines")
-    return f"[len({counted}) {clauses}]"
-
-
-def _can_be_read_twice(scope: Scope, name: str) -> bool:
-    """Whether a name surely stands for a list or tuple, not for what is used up by reading."""
-    if scope.parameter(name) is not None and scope.bindings(name) == 1:
-        return True
-    found = False
-    for node in ir.nodes_in(scope.body):
-        if not isinstance(node, ir.Assign):
-            continue
-        for target in node.targets:
-            if isinstance(target, ir.Name) and target.id == name:
-                found = True
-                if not _is_kept(node.value):
-                    return False
-            elif any(isinstance(one, ir.Name) and one.id == name for one in ir.nodes_in(target)):
-                found = True  # what is unpacked from `zip(*batch)` is a tuple
-    return found
-
-
-def _is_kept(value: ir.Expr | None) -> bool:
-    if isinstance(value, ir.Call):
-        return _last_name(value.func) in ("list", "tuple", "sorted", *_PADS)
-    return isinstance(value, (ir.Sequence, ir.Comprehension)) and not (
-        isinstance(value, ir.Comprehension) and value.kind == "generator"
-    )
-
-
-_PADS = ("pad_sequence",)
-
-
-def _own_statements(body: tuple[ir.Stmt, ...]) -> Iterator[ir.Node]:
-    """The statements of a function, without those of functions in it."""
-    waiting: list[object] = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.Lambda)):
-            continue
-        if isinstance(node, ir.Node):
-            yield node
-            waiting.extend(getattr(node, name) for name in node.__struct_fields__)
-        elif isinstance(node, tuple):
-            waiting.extend(node)
+def _generator(statement: ir.Stmt, target: Place) -> ir.Generator | None:
+    comprehension = _comprehension(statement, target)
+    for one in comprehension.generators if comprehension is not None else ():
+        if one.target.start <= target.start and target.end <= one.target.end:
+            return one
+    return None
 
 
 def _known_uses(scope: Scope, name: str, size: int) -> Iterator[tuple[int, int]]:
@@ -299,11 +239,12 @@ def _known_uses(scope: Scope, name: str, size: int) -> Iterator[tuple[int, int]]
             number = index.value if isinstance(index, ir.Const) else None
             if isinstance(number, int) and 0 <= number < size:
                 yield node.value.start, node.value.end
-        elif isinstance(node, ir.Assign) and _is_name(node.value, name):
-            whole = all(isinstance(target, ir.Sequence) for target in node.targets)
-            if whole and node.value is not None:
-                yield node.value.start, node.value.end
+        elif isinstance(node, ir.Comprehension) and _is_name(node.generators[0].iter, name):
+            yield node.generators[0].iter.start, node.generators[0].iter.end
         elif isinstance(node, ir.Assign):
+            unpacked = all(isinstance(target, ir.Sequence) for target in node.targets)
+            if unpacked and node.value is not None and _is_name(node.value, name):
+                yield node.value.start, node.value.end
             for target in node.targets:
                 if _is_name(target, name):
                     yield target.start, target.end
@@ -311,22 +252,3 @@ def _known_uses(scope: Scope, name: str, size: int) -> Iterator[tuple[int, int]]
 
 def _is_name(node: object, name: str) -> bool:
     return isinstance(node, ir.Name) and node.id == name
-
-
-def _appended(path: str, layout: Layout, row: ir.Sequence, code: str) -> operations.Replace:
-    """One more element of a tuple or list."""
-    last = row.elements[-1]
-    closed = _CLOSED.match(layout.text, last.end, row.end)
-    end = last.end if closed is None else closed.end()
-    while layout.text.count("(", row.start, end) < layout.text.count(")", row.start, end):
-        end = layout.text.rindex(")", last.end, end)
-    if layout.text.startswith("(", row.start) and end == row.end:
-        end = layout.text.rindex(")", last.end, end)
-    text = layout.text[last.start : end].rstrip(" ,")
-    return operations.Replace(path, last.start, end, f"{text}, {code}")
-
-
-def _last_name(function: ir.Expr) -> str:
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""

@@ -14,11 +14,11 @@ import msgspec
 from rnnlint.fixing import operations
 from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.scopes import Scope
+from rnnlint.fixing.scopes import Scope, chain_to
 from rnnlint.lowering import ir
 from rnnlint.remedies.batches import Batches
 from rnnlint.remedies.counting import counted
-from rnnlint.remedies.told import Told, at, named
+from rnnlint.remedies.told import Around, Told, at, named
 from rnnlint.semantics import naming
 from rnnlint.semantics.passages import Site
 from rnnlint.semantics.program import Program
@@ -28,21 +28,29 @@ MAX_STEPS = 8
 """How many functions may be changed on the way."""
 
 
-def handed(program: Program, place: Place, padding: Padding) -> Told | None:
-    """Lengths that the function around a place is given.
+def handed(
+    program: Program, value: Place, scopes: Sequence[naming.Scope], padding: Padding
+) -> Told | None:
+    """Lengths that the function around a value takes from the batch, or is given.
+
+    Args:
+        program: the program.
+        value: what the layer runs over.
+        scopes: what the names around it stand for.
+        padding: who padded it.
 
     Raises:
         CannotPlaceError: some step of the way cannot be changed.
     """
-    layout = program.code.layout(place.path)
-    function = Scope(layout, layout.statement_at(place.start)).node
+    layout = program.code.layout(value.path)
+    around = at(layout, value.path, value.start, scopes)
     way = _Way(program, padding)
-    if function is None:
-        told = way.around(place, ())
-        return msgspec.structs.replace(told, before=(*told.before, *way.operations))
-    name = way.parameter(function, place.path)
-    told = named(name)
-    return msgspec.structs.replace(told, before=tuple(way.operations))
+    told = way.from_batch(around, value)
+    if told is None:
+        if around.scope.node is None:
+            return None
+        told = named(way.parameter(around.scope.node, value.path))
+    return msgspec.structs.replace(told, before=(*way.operations, *way.batches.changes()))
 
 
 class _Way:
@@ -143,34 +151,34 @@ class _Way:
         if any(one.star for one in call.args):
             raise CannotPlaceError("the arguments of a call are not written out")
         self._called.add(_last_name(call.func))
-        told = self.around(place, site.scopes)
+        told = self.known_at(place, site.scopes)
         self.operations += [*told.before, *_argument(place, call, position, name, told.lengths)]
 
-    def around(self, place: Place, scopes: Sequence[naming.Scope]) -> Told:
+    def known_at(self, place: Place, scopes: Sequence[naming.Scope]) -> Told:
         """The lengths as the code around a call can name them."""
         layout = self.code.layout(place.path)
         around = at(layout, place.path, place.start, scopes)
-        given = _handed_over(layout, place)
-        told = around.lengths(given) if scopes else None
-        if told is not None:
-            return told
-        told = self.batches.lengths_at(around)
-        if told is not None:
-            self.operations += [
-                one for one in self.batches.operations if one not in self.operations
-            ]
-            return told
-        if scopes:
-            value = Place(place.path, given.start, given.end)
-            lookups = self.program.passages.lookups.values()
-            told = counted(self.code, lookups, value, self.batches.padding)
-            if told is not None:
-                return told
-        if around.scope.node is None:
-            raise CannotPlaceError("the lengths are not known here")
         if not scopes:
             raise CannotPlaceError("what is handed over here was not seen")
+        given = _handed_over(layout, place)
+        value = Place(place.path, given.start, given.end)
+        told = around.lengths(given) or self.from_batch(around, value)
+        if told is None:
+            lookups = self.program.passages.lookups.values()
+            told = counted(self.code, lookups, value, self.batches.padding)
+        if told is not None:
+            return told
+        if around.scope.node is None:
+            raise CannotPlaceError("the lengths are not known here")
         return named(self.parameter(around.scope.node, place.path))
+
+    def from_batch(self, around: Around, value: Place) -> Told | None:
+        """The lengths from a batch that is taken apart here, if there is one."""
+        chain = chain_to(around.statement.node, value.start, value.end)
+        try:
+            return self.batches.lengths_at(around, chain[-1]) if chain else None
+        except CannotPlaceError:
+            return None
 
     def _refuse_unseen(self, sites: Sequence[Site]) -> None:
         """A call of something unknown by the same name may be one more call."""

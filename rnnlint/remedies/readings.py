@@ -93,8 +93,8 @@ def _last_step(
     if way.companion and whole:
         options = ", bidirectional=True" if layer.bidirectional else ""
         options += "" if axis == 1 else ", batch_first=False"
-        last_valid = _RUNTIME.format("last_valid")
-        return Mend((_replaced(reading, f"{last_valid}({base}, {way.lengths}{options})"),))
+        given = f", {way.lengths}{options})"
+        return _wrapped(reading.place, "last_valid", node.value, node.end, given)
     if base == way.output and isinstance(node.value, ir.Subscript):
         raise CannotPlaceError("the output has no name to be read by")
     rows = f"{_ARANGE}({base}.size({1 - axis}))"
@@ -143,22 +143,58 @@ def _pooled(
     first = "" if layer.batch_first else ", batch_first=False"
     if name in _MEANS:
         if way.companion:
-            mean = f"{_RUNTIME.format('masked_mean')}({base}, {way.lengths}{first})"
-            return Mend((_replaced(reading, mean),))
+            given = f", {way.lengths}{first})"
+            return _wrapped(reading.place, "masked_mean", source, node.end, given)
         if base != way.output:
             raise CannotPlaceError("what is pooled is not the output itself")
         counts = f"{way.counts}.to({base}.device).unsqueeze(1)"
-        return Mend((_replaced(reading, f"({base}.sum(dim={time}) / {counts})"),))
+        mean = f"{base}.sum(dim={time}) / {counts}"
+        alone = around is None or isinstance(around, ir.Argument)
+        return Mend((_replaced(reading, mean if alone else f"({mean})"),))
     if way.companion:
-        if name == "max" and not _takes_values(around, node):
-            raise CannotPlaceError("the indices of the maximum are used too")
-        greatest = f"{_RUNTIME.format('masked_max')}({base}, {way.lengths}{first})"
-        end = around.end if name == "max" and around is not None else node.end
-        place = Place(reading.place.path, node.start, end)
-        return Mend((operations.Replace(place.path, place.start, place.end, greatest),))
+        return _greatest(code, reading, way, node, around, source, f", {way.lengths}{first})")
     if base != way.output or way.uses != 1:
         raise CannotPlaceError("the output is used for more than its maximum")
     return Mend(fills=True)
+
+
+def _greatest(
+    code: Code,
+    reading: ReadSteps,
+    way: Way,
+    node: ir.Call,
+    around: ir.Node | None,
+    source: ir.Expr,
+    given: str,
+) -> Mend:
+    """The maximum by the companion, which gives no indices."""
+    function = node.func
+    if isinstance(function, ir.Attribute) and function.attr == "amax":
+        return _wrapped(reading.place, "masked_max", source, node.end, given)
+    if around is not None and _takes_values(around, node):
+        return _wrapped(reading.place, "masked_max", source, around.end, given)
+    statement = code.statement(reading.place).node
+    if isinstance(statement, ir.Assign) and statement.value is node and len(statement.targets) == 1:
+        target = statement.targets[0]
+        if isinstance(target, ir.Sequence) and len(target.elements) == 2:
+            first, second = target.elements
+            if isinstance(second, ir.Name) and not second.id.strip("_"):
+                text = code.text(Place(reading.place.path, first.start, first.end))
+                named = operations.Replace(reading.place.path, target.start, target.end, text)
+                wrapped = _wrapped(reading.place, "masked_max", source, node.end, given)
+                return Mend((named, *wrapped.operations))
+    raise CannotPlaceError("the indices of the maximum are used too")
+
+
+def _wrapped(place: Place, name: str, source: ir.Expr, end: int, given: str) -> Mend:
+    """A function of the companion around a tensor, and nothing left of what was behind it."""
+    opening = f"{_RUNTIME.format(name)}("
+    return Mend(
+        (
+            operations.Replace(place.path, min(place.start, source.start), source.start, opening),
+            operations.Replace(place.path, source.end, end, given),
+        )
+    )
 
 
 def _pooling(node: ir.Call) -> tuple[str, ir.Expr, int]:

@@ -120,13 +120,14 @@ def _in_scope(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> 
     value = _input(program, call)
     chain = chain_to(around.statement.node, value.start, value.end)
     node = chain[-1] if chain else None
-    return around.lengths(node) if node is not None else None  # type: ignore[arg-type]
+    return around.lengths(node) if node is not None else None
 
 
 def _handed(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> Told | None:
     if program.exhausted or call.input.padding is None:
         return None
-    return handing.handed(program, call.place, call.input.padding)
+    scopes = [one.scope for one in calls if one.scope is not None]
+    return handing.handed(program, _input(program, call), scopes, call.input.padding)
 
 
 def _counted(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> Told | None:

@@ -52,19 +52,26 @@ class Around:
         layout: the layout of the file.
         statement: the statement.
         path: the file.
+        offset: the place.
         scopes: what the names stood for, each time.
     """
 
     def __init__(
-        self, layout: Layout, path: str, statement: Statement, scopes: Sequence[naming.Scope]
+        self,
+        layout: Layout,
+        path: str,
+        offset: int,
+        statement: Statement,
+        scopes: Sequence[naming.Scope],
     ) -> None:
+        self.offset = offset
         self.layout = layout
         self.path = path
         self.statement = statement
         self.scopes = scopes
         self.scope = Scope(layout, statement)
 
-    def lengths(self, value: ir.Expr) -> Told | None:
+    def lengths(self, value: ir.Node) -> Told | None:
         """The lengths of a batch, by what the names here stand for, else by what they say."""
         hint = self.words(value)
         certain = list(self._named())
@@ -75,7 +82,7 @@ class Around:
             return self._told(chosen, dict(certain)[chosen], is_alone=len(certain) == 1)
         return self._mask() or self._counted(value) or self._said(hint)
 
-    def words(self, value: ir.Expr) -> str:
+    def words(self, value: ir.Node) -> str:
         """The names of what a value is made of, as a hint at what its lengths are called."""
         made_of = origins(self.scope, value, self.statement.node.start)
         names = {one.id: None for one in ir.nodes_in(tuple(made_of)) if isinstance(one, ir.Name)}
@@ -98,7 +105,17 @@ class Around:
         parameter = self.scope.parameter(name)
         if parameter is not None and parameter.kind in ("positional", "keyword-only"):
             return parameter.default is None
-        return self.binding(name) is not None
+        return self._generated(name) is not None or self.binding(name) is not None
+
+    def _generated(self, name: str) -> ir.Expr | None:
+        """The target of a comprehension around the place that binds a name."""
+        for node in ir.nodes_in((self.statement.node,)):
+            if isinstance(node, ir.Comprehension) and node.start <= self.offset < node.end:
+                for one in node.generators:
+                    bound = {n.id for n in ir.nodes_in(one.target) if isinstance(n, ir.Name)}
+                    if name in bound:
+                        return one.target
+        return None
 
     def binding(self, name: str) -> ir.Stmt | None:
         """The statement that binds a name before the statement runs."""
@@ -128,8 +145,9 @@ class Around:
 
     def _unnamed(self, name: str) -> ir.Name | None:
         """Where `_` is bound, if that is one place of one target."""
-        node = self.binding(name)
-        targets: tuple[ir.Expr, ...] = ()
+        generated = self._generated(name)
+        node = self.binding(name) if generated is None else None
+        targets: tuple[ir.Expr, ...] = () if generated is None else (generated,)
         if isinstance(node, ir.For):
             targets = (node.target,)
         elif isinstance(node, ir.Assign):
@@ -151,7 +169,7 @@ class Around:
                 return self._introduced(f"{name}.sum(dim=1)")
         return None
 
-    def _counted(self, value: ir.Expr) -> Told | None:
+    def _counted(self, value: ir.Node) -> Told | None:
         """Where the function counts a mask elsewhere: `torch.sum(masks, dim=1)`."""
         for node in ir.nodes_in(self.scope.body):
             mask = _summed_mask(node) if isinstance(node, ir.Call) else None
@@ -266,4 +284,4 @@ def at(layout: Layout, path: str, offset: int, scopes: Sequence[naming.Scope]) -
     Raises:
         CannotPlaceError: there is no statement.
     """
-    return Around(layout, path, layout.statement_at(offset), scopes)
+    return Around(layout, path, offset, layout.statement_at(offset), scopes)

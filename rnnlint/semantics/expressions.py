@@ -12,6 +12,7 @@ from rnnlint.semantics import (
     iteration,
     joins,
     library,
+    naming,
     notes,
     operations,
     reflection,
@@ -299,7 +300,8 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
     results: list[Value] = []
     keys: list[Value] = []
     collected = _Collected()
-    _generate(run, node, 0, inner, results, keys, collected)
+    with naming.inner_names(run, frame.scope, inner.scope):
+        _generate(run, node, 0, inner, results, keys, collected)
     if node.kind == "dict":
         entries = {
             key.value: value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 from rnnlint.semantics import values
+from rnnlint.semantics.state import Store
 from rnnlint.semantics.values import Value
 
 if TYPE_CHECKING:
@@ -110,6 +112,19 @@ def scopes_under_way(run: Interpreter, event: Event) -> tuple[Scope, ...]:
         enclosing = (*function.closure, function.module.fields)
         scopes.append(Scope(function.module.path, function.node, _objects(call.names), enclosing))
     return tuple(scopes)
+
+
+@contextmanager
+def inner_names(run: Interpreter, outer: Store, inner: Store) -> Iterator[None]:
+    """Let code within a comprehension name what the comprehension binds."""
+    call = run.calls[-1] if run.calls and run.calls[-1].names is outer else None
+    if call is not None:
+        call.names = inner
+    try:
+        yield
+    finally:
+        if call is not None:
+            call.names = outer
 
 
 def innermost_scope(run: Interpreter, path: str) -> Scope:
