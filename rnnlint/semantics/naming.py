@@ -55,18 +55,16 @@ class Scope:
         return value if isinstance(value, Value) else None
 
     def names_of(self, is_wanted: Callable[[Value], bool]) -> Iterator[str]:
-        """The names of things, with their attributes, the shortest and innermost first."""
-        found: list[tuple[str, Value]] = list(self._named.items())
+        """The names of things, with their attributes, the innermost and shortest first."""
         seen: set[int] = set()
-        for _ in range(MAX_DEPTH + 1):
-            deeper: list[tuple[str, Value]] = []
-            for name, value in found:
-                if is_wanted(value):
-                    yield name
-                if isinstance(value, values.Instance) and id(value) not in seen:
-                    seen.add(id(value))
-                    deeper += [(f"{name}.{key}", inner) for key, inner in _named(value.fields)]
-            found = deeper
+        own = [(name, value) for name, value in self._named.items() if self.binds(name)]
+        around = [(name, value) for name, value in self._named.items() if not self.binds(name)]
+        for found in (own, around):
+            yield from _names_of(found, is_wanted, seen)
+
+    def binds(self, name: str) -> bool:
+        """Whether a name is the function's own."""
+        return name in self._own_names
 
     @cached_property
     def _named(self) -> dict[str, Value]:
@@ -91,6 +89,20 @@ class Scope:
         }
         bound = set(names_bound(self.node.body)) - elsewhere
         return frozenset({*bound, *(one.name for one in self.node.params)})
+
+
+def _names_of(
+    found: list[tuple[str, Value]], is_wanted: Callable[[Value], bool], seen: set[int]
+) -> Iterator[str]:
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[tuple[str, Value]] = []
+        for name, value in found:
+            if is_wanted(value):
+                yield name
+            if isinstance(value, values.Instance) and id(value) not in seen:
+                seen.add(id(value))
+                deeper += [(f"{name}.{key}", inner) for key, inner in _named(value.fields)]
+        found = deeper
 
 
 def _named(names: Names) -> list[tuple[str, Value]]:
