@@ -185,8 +185,24 @@ def edited(before: str, edits: Sequence[Edit]) -> str:
         new.append((len(after), len(after) + len(edit.replacement)))
         after, end = after + edit.replacement, edit.end
     after += before[end:]
+    # What an edit makes of a statement may be several.
+    new += [
+        (moved(each.start, edits), moved(each.end, edits))
+        for each in stretches_of(before)
+        if each.touches(old)
+    ]
     assert untouched(before, old) == untouched(after, new)
     return after
+
+
+def moved(offset: int, edits: Sequence[Edit]) -> int:
+    shift = 0
+    for edit in edits:
+        if edit.end <= offset:
+            shift += len(edit.replacement) - (edit.end - edit.start)
+        elif edit.start < offset:
+            shift -= offset - edit.start
+    return offset + shift
 
 
 def untouched(text: str, edits: Sequence[tuple[int, int]]) -> list[tuple[int, str]]:

@@ -94,6 +94,28 @@ def test_a_repair_that_does_harm_is_withheld_and_others_land(
 
 
 @pytest.mark.parametrize(
+    ("words", "replacement", "row"),
+    [
+        ("else:\n", "", 9),
+        ("except ValueError:", "except:", None),
+    ],
+)
+def test_a_statement_stays_in_its_branch(
+    tmp_path: Path, script: list[Finding], words: str, replacement: str, row: int | None
+) -> None:
+    text = (
+        "try:\n    bad = 0\nexcept ValueError:\n    x = 1\nelse:\n    y = 1\n"
+        "finally:\n    z = 1\nw = 1\n"
+    )
+    script.append(
+        Finding("SCR001", "bad = 0", (MAIN, words, replacement), (MAIN, "bad = 0", "bad = 1"))
+    )
+    result = repaired(project_of(tmp_path, {MAIN: NET + text}))
+    said = [f"SCR001: main.py: line {row} would mean something else"] if row else []
+    assert reasons(result) == said
+
+
+@pytest.mark.parametrize(
     ("encoding", "words", "replacement", "reason"),
     [
         ("latin-1", "bad = 0", "bad = '\N{GREEK SMALL LETTER ALPHA}'", "latin-1 has no '\u03b1'"),

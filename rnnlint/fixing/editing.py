@@ -34,6 +34,19 @@ class Edited:
             end = edit.end
         self.text = "".join([*parts, before.text[end:]])
 
+    def undone(self) -> Edited:
+        """The file as it becomes, with edits that make of it what it was."""
+        edits = [
+            Edit(
+                edit.path,
+                edit.start + shift,
+                edit.start + shift + len(edit.replacement),
+                self.before.text[edit.start : edit.end],
+            )
+            for edit, shift in zip(self.edits, self._shifts, strict=False)
+        ]
+        return Edited(self.after, edits)
+
     @cached_property
     def data(self) -> bytes:
         """The bytes of the file as it becomes, in the encoding that it has.

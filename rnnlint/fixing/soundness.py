@@ -8,8 +8,9 @@ import sys
 import tokenize
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import TypeAlias
 
 import msgspec
 
@@ -87,12 +88,16 @@ def _compiles(program: bytes) -> bool:
 # --- what the edits do not touch --------------------------------------------------
 
 
+_Way: TypeAlias = tuple[tuple[int, str], ...]
+"""Where the statements, handlers and cases around begin, outermost first, and in which block."""
+
+
 class _Found(msgspec.Struct, frozen=True):
-    """A statement, and the statements around it, outermost first, by where they begin."""
+    """A statement, where it begins, and the way to it."""
 
     node: ast.stmt
     start: int
-    around: tuple[int, ...]
+    way: _Way
 
 
 def _misplaced(edited: Edited, before: ast.Module, after: ast.Module) -> str | None:
@@ -111,27 +116,29 @@ def _misplaced(edited: Edited, before: ast.Module, after: ast.Module) -> str | N
 
 
 def _is_same(found: _Found, now: _Found, edited: Edited) -> bool:
-    around = [edited.moved(start) for start in found.around]
+    before = [(*edited.moved(start), block) for start, block in found.way]
     return (
-        len(around) == len(now.around)
-        and all(first <= at <= last for (first, last), at in zip(around, now.around, strict=True))
+        [block for *_, block in before] == [block for _, block in now.way]
+        and all(
+            first <= at <= last for (first, last, _), (at, _) in zip(before, now.way, strict=True)
+        )
         and ast.dump(found.node) == ast.dump(now.node)
     )
 
 
 def _untouched(
-    block: Sequence[ast.stmt], around: tuple[int, ...], edited: Edited, places: _Places
+    block: Sequence[ast.stmt], way: _Way, edited: Edited, places: _Places
 ) -> Iterator[_Found]:
     """The largest statements in which nothing is edited."""
     for node in block:
         start, end = places.extent(node)
         # What is put behind the last statement of a block stands behind its line.
-        behind = places.line_behind(end) + 1 if any(_blocks(node)) else end + _grows(edited, end)
+        blocks = list(_blocks(node, way, places))
+        behind = places.line_behind(end) + 1 if blocks else end + _grows(edited, end)
         if not edited.touches(start, behind):
-            yield _Found(node, places.start(node), around)
+            yield _Found(node, places.start(node), way)
         else:
-            inner = (*around, places.start(node))
-            for nested in _blocks(node):
+            for nested, inner in blocks:
                 yield from _untouched(nested, inner, edited, places)
 
 
@@ -142,38 +149,46 @@ def _grows(edited: Edited, end: int) -> bool:
 
 
 def _all(tree: ast.Module, places: _Places) -> Iterator[_Found]:
-    waiting: list[tuple[ast.stmt, tuple[int, ...]]] = [(node, ()) for node in tree.body]
+    waiting: list[tuple[Sequence[ast.stmt], _Way]] = [(tree.body, ())]
     while waiting:
-        node, around = waiting.pop()
-        start = places.start(node)
-        yield _Found(node, start, around)
-        inner = (*around, start)
-        waiting += [(nested, inner) for nested in chain.from_iterable(_blocks(node))]
+        block, way = waiting.pop()
+        for node in block:
+            yield _Found(node, places.start(node), way)
+            waiting += _blocks(node, way, places)
 
 
-def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+def _blocks(node: ast.AST, way: _Way, places: _Places) -> Iterator[tuple[list[ast.stmt], _Way]]:
     """The blocks of a statement, those of its handlers and cases among them."""
+    start = places.start(node.pattern if isinstance(node, ast.match_case) else node)
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         if isinstance(block, list):
-            yield block
+            yield block, (*way, (start, name))
     for name in ("handlers", "cases"):
         for part in getattr(node, name, ()):
-            yield from _blocks(part)
+            yield from _blocks(part, (*way, (start, name)), places)
 
 
 def _misread(edited: Edited) -> str | None:
-    """Say where a word that was not edited has become part of a comment, string or other word."""
+    """Say where a word that was not edited has become part of a comment, string or other word.
+
+    Nor must what was in a comment or string become words.
+    """
     before, after = _words(edited.before.text), _words(edited.text)
-    ends = {edit.start for edit in edited.edits}
-    for start, word in before.items() if after else ():
-        # A comment may get longer.
-        if edited.touches(start, word.end) or (word.text[0] == "#" and word.end in ends):
-            continue
-        now = after.get(edited.moved(start)[0])
-        if now is None or now.text != word.text:
+    if not after:
+        return None
+    left = [(edited.moved(word.start)[0], word) for word in _apart(before, edited)]
+    there = [(word.start, word) for word in _apart(after, edited.undone())]
+    for old, new in zip_longest(left, there):
+        if old is None or new is None or old[0] != new[0] or old[1].text != new[1].text:
+            word = (old or new or there[0])[1]
             return f"line {word.row} would mean something else"
     return None
+
+
+def _apart(words: Iterable[_Word], edited: Edited) -> Iterator[_Word]:
+    """The words that no edit touches, not even where they begin or end."""
+    return (word for word in words if not edited.touches(word.start - 1, word.end + 1))
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -181,25 +196,23 @@ class _Word(msgspec.Struct, frozen=True):
 
     text: str
     row: int
+    start: int
     end: int
 
 
-def _words(text: str) -> dict[int, _Word]:
-    """The words of a text by the offsets at which they begin.
-
-    There are none where Python's own tokenizer finds fault with the text.
-    """
+def _words(text: str) -> list[_Word]:
+    """The words of a text; none where Python's own tokenizer finds fault with it."""
     starts = _line_starts(text)
     readline = io.StringIO(text, newline=None).readline
-    found: dict[int, _Word] = {}
+    found: list[_Word] = []
     try:
         for token in tokenize.generate_tokens(readline):
             if token.type not in _LAYOUT:
                 (row, column), (last, behind) = token.start, token.end
-                end = starts[last - 1] + behind
-                found[starts[row - 1] + column] = _Word(token.string, row, end)
+                place = starts[row - 1] + column, starts[last - 1] + behind
+                found.append(_Word(token.string, row, *place))
     except (tokenize.TokenError, SyntaxError):
-        return {}
+        return []
     return found
 
 
@@ -216,7 +229,8 @@ class _Places:
         self._starts = starts
         self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
 
-    def start(self, node: ast.stmt | ast.expr) -> int:
+    def start(self, node: ast.AST) -> int:
+        assert isinstance(node, (ast.stmt, ast.expr, ast.excepthandler, ast.pattern))
         return self._offset(node.lineno, node.col_offset)
 
     def extent(self, node: ast.stmt) -> tuple[int, int]:
