@@ -72,6 +72,8 @@ class Finding:
 
 SCRIPT: list[Finding] = []
 """What the rules find at present."""
+STYLES: list[str] = []
+"""What repairs were to be written in, each time that a rule looked."""
 
 
 def findings_of(code: str, program: object) -> Iterator[tuple[object, Fix | None]]:
@@ -87,6 +89,7 @@ def findings_of(code: str, program: object) -> Iterator[tuple[object, Fix | None
         except KeyError:  # the file is gone
             return ""
 
+    STYLES.append(program.code.fix_style)
     for finding in SCRIPT:
         if finding.code == code:
             finding.meanwhile()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from scripted import Finding, project_of, script
+from scripted import STYLES, Finding, project_of, script
 from trained import TORCH
 
 from rnnlint.cli import application
@@ -341,6 +341,23 @@ def test_mistakes_are_told(project: Path, arguments: list[str], said: str) -> No
     assert result.exit_code == 2
     assert said in result.stderr
     assert text(project) == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "style"),
+    [
+        ([], "auto"),
+        (["--fix-style", "torch"], "torch"),
+        (["--config", "fix-style = 'runtime'"], "runtime"),
+        (["--config", "fix-style = 'runtime'", "--fix-style", "torch"], "torch"),
+    ],
+)
+def test_rules_are_told_what_repairs_are_to_be_written_in(
+    project: Path, arguments: list[str], style: str
+) -> None:
+    STYLES.clear()
+    run("--fix", *arguments)
+    assert set(STYLES) == {style}
 
 
 def test_the_readme_shows_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:

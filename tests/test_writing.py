@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,6 +195,25 @@ def test_an_interrupted_run_leaves_all_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         replaced(folder, a=b"new", b=b"new", c=b"new")
     assert contents(folder) == OLD
+
+
+def test_a_process_that_is_told_to_end_leaves_all_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        replaced(folder, a=b"new", b=b"new")
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert contents(folder) == OLD
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_other_threads_can_write_too(folder: Path) -> None:
+    thread = threading.Thread(target=replaced, args=(folder,), kwargs={"a": b"new"})
+    thread.start()
+    thread.join()
+    assert contents(folder) == {**OLD, "a.py": b"new"}
 
 
 # --- what a repair leaves ---------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,20 +51,34 @@ def replace_together(root: Path, files: Mapping[str, Replacement]) -> None:
         CannotWriteError: one of the files must not or cannot be written.
     """
     prepared: dict[str, _Prepared] = {}
+    with _ending_in_order():
+        try:
+            for path, wanted in sorted(files.items()):
+                with _blamed(path):
+                    target = _target(root, path)
+                    if not _holds(target, wanted.data):
+                        _check(path, target, wanted)
+                        prepared[path] = _prepared(target, wanted, alone=len(files) == 1)
+            for path, each in prepared.items():
+                with _blamed(path):
+                    _check(path, each.target, files[path])
+            _put_in_place(prepared)
+        finally:
+            for each in prepared.values():
+                _remove(each.temporary, each.original)
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let a process that is told to end put away first what it wrote beside the files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are for the main thread
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        for path, wanted in sorted(files.items()):
-            with _blamed(path):
-                target = _target(root, path)
-                if not _holds(target, wanted.data):
-                    _check(path, target, wanted)
-                    prepared[path] = _prepared(target, wanted, alone=len(files) == 1)
-        for path, each in prepared.items():
-            with _blamed(path):
-                _check(path, each.target, files[path])
-        _put_in_place(prepared)
+        yield
     finally:
-        for each in prepared.values():
-            _remove(each.temporary, each.original)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _put_in_place(prepared: Mapping[str, _Prepared]) -> None:
