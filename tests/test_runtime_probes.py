@@ -167,6 +167,8 @@ def test_a_model_that_raises() -> None:
     assert "missing 1 required positional argument" in report[0].explanation
     assert "pass call=" in report[0].explanation
     assert not report.passed and not report.failures
+    assert str(report).endswith("8 could not be made, because the model or the loss raised.")
+    assert repr(report) == "ProbeReport(8 error)"
 
 
 def test_what_has_no_axes_of_batch_and_time() -> None:
@@ -221,7 +223,9 @@ def test_the_report_of_a_faulty_model(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(ends) == 1
     assert max(map(len, lines)) <= 100
     assert "causality: no output has the axis of time of the input" in lines
-    assert str(report).index("padding: ") < str(report).index("causality: no output")
+    assert str(report).index("padding (relative change): ") < str(report).index(
+        "causality: no output"
+    )
     assert "rnnlint check --select RNN101," in " ".join(lines[-2:])
 
 
@@ -340,6 +344,30 @@ def test_the_mode_of_autograd_is_kept(mode: Any) -> None:
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == was
     assert not report.failures and report["gradients"].passed
     model(ids(), LENGTHS).sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_models_of_every_precision(dtype: torch.dtype) -> None:
+    class OfNumbers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn = nn.GRU(SIZE, SIZE, batch_first=True)
+            self.head = nn.Linear(SIZE, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.rnn(x)[0][:, -1])
+            return logits
+
+    x = torch.randn(BATCH, STEPS, SIZE, generator=torch.Generator().manual_seed(5))
+    report = probe(OfNumbers().to(dtype), (x.to(dtype), labels()), cross_entropy, show=False)
+    assert report.passed and report["overfit_one_batch"].passed, report
+    with torch.autocast("cpu", torch.bfloat16):
+        model = OfNumbers()
+        before = model(x)
+        report = probe(model, (x, labels()), cross_entropy, show=False)
+        assert report.passed and report["overfit_one_batch"].passed, report
+        assert torch.equal(model(x), before)
 
 
 def test_hooks_that_step_an_optimizer_do_not_run() -> None:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from hypothesis import given, settings
@@ -620,6 +621,11 @@ class CoinInPython(LastStep):
         return super().forward(x) * random.random()
 
 
+class CoinInNumPy(LastStep):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * numpy.random.random()
+
+
 class LeakingState(Layers):
     def __init__(self) -> None:
         super().__init__()
@@ -647,10 +653,14 @@ class Wrapped(Layers):
         return logits
 
 
-@pytest.mark.parametrize("kind", [DropoutAlwaysOn, RandomState, CoinInPython, LeakingState])
+@pytest.mark.parametrize(
+    "kind", [DropoutAlwaysOn, RandomState, CoinInPython, CoinInNumPy, LeakingState]
+)
 def test_evaluations_that_differ(kind: type[nn.Module]) -> None:
+    before = str(numpy.random.get_state())
     found = determinism(kind(), (features(), labels()), cross_entropy)
     assert found.failed and "RNN603" in found.codes
+    assert str(numpy.random.get_state()) == before
 
 
 @pytest.mark.parametrize("kind", [LastStep, DropoutInTraining, ResettableState, Wrapped])

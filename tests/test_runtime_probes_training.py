@@ -132,7 +132,7 @@ class RootOfZero(LastStep):
         (Detached(), (), "no parameter"),
         (InAList(), ("RNN604",), "ModuleList"),
         (StateDropped(), ("RNN104", "RNN609"), "rnn.weight_hh_l0"),
-        (Unused(), ("RNN604",), "attention.weight, attention.bias"),
+        (Unused(), (), "attention.weight, attention.bias"),
         (Reading(last_step, bidirectional=True), ("RNN110",), "rnn.weight_hh_l0_reverse"),
         (RootOfZero(), (), "NaN or infinite"),
     ],
@@ -293,6 +293,13 @@ def test_a_loss_of_every_step_reaches_the_first() -> None:
 
     found = gradients(Tagger(), (features(), LENGTHS, step_labels()), cross_entropy)
     assert found.passed and found.measured is not None and 0.2 < found.measured < 5
+
+
+def test_gradients_over_time_ask_which_axis_it_is() -> None:
+    square = features()[:, :BATCH]
+    with pytest.raises(ValueError, match="batch_first=True"):
+        gradients(LastStep(), (square, labels()), cross_entropy)
+    assert gradients(LastStep(), (square, labels()), cross_entropy, batch_first=True).passed
 
 
 def test_a_convolution_need_not_see_the_beginning() -> None:
@@ -555,9 +562,12 @@ def test_a_batch_is_learnt_by_heart() -> None:
     assert overfit_one_batch(LastStep(), (features(), labels()), smoothed).passed
 
 
-def test_a_batch_that_a_double_softmax_keeps_from_being_learnt() -> None:
-    found = overfit_one_batch(Activated(softmax), (features(), labels()), cross_entropy)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_batch_that_a_double_softmax_keeps_from_being_learnt(classes: int) -> None:
+    model = Activated(lambda logits: logits[:, :classes].softmax(-1))
+    found = overfit_one_batch(model, (features(), labels() % classes), cross_entropy)
     assert found.failed and found.codes == ("RNN504",)
+    assert f"ln(1 + {classes - 1}/e)" in found.explanation
 
 
 def test_outputs_that_cannot_take_the_values_of_targets() -> None:

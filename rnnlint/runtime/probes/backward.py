@@ -20,6 +20,11 @@ from rnnlint.runtime.probes.subject import Subject
 SMALLEST_RATIO = 1e-3
 """Of networks that could not learn, 4e-14 to 4e-6 was measured; of their repairs, 0.2 to 1.2."""
 
+READ_AT_FIRST_STEP = (
+    "That direction is read at its first step, as by out[:, -1], or not at all: read h_n[-2] and "
+    "h_n[-1]."
+)
+
 _PARAMETERS = "parameters"
 _RATIO = "early-to-late dLoss/dx"
 
@@ -52,7 +57,7 @@ def gradients(subject: Subject) -> Finding:
         _of_nonfinite(found)
         or _of_unregistered(found)
         or _of_unreached(subject, found)
-        or _of_ratio(subject, found)
+        or _of_ratio(found)
     )
 
 
@@ -93,14 +98,15 @@ def _of_unreached(subject: Subject, found: Backward) -> Finding | None:
         return None
     recurrent = [name for name in unreached if "weight_hh" in name]
     advice = "Connect it, freeze it or take it out."
-    codes: tuple[str, ...] = ("RNN604",)
+    codes: tuple[str, ...] = ()
     if recurrent:
         advice = (
             "Recurrent weights without a gradient have carried nothing: the state is dropped "
-            "between steps, time is taken for batch, or a direction is read at its first step."
+            "between steps, or time is taken for batch."
         )
         codes = ("RNN104", "RNN609")
         if set(recurrent) <= set(silent_directions(subject)):
+            advice = READ_AT_FIRST_STEP
             codes = ("RNN110",)
     return _failure(
         len(unreached),
@@ -109,19 +115,14 @@ def _of_unreached(subject: Subject, found: Backward) -> Finding | None:
     )
 
 
-def _of_ratio(subject: Subject, found: Backward) -> Finding:
+def _of_ratio(found: Backward) -> Finding:
     ratio = found.ratio
+    said = f"all {found.count} trainable parameters get a gradient"
     if ratio is None:
-        return Finding(
-            False, 0, 0, _PARAMETERS, f"all {found.count} trainable parameters get a gradient"
-        )
-    if ratio >= SMALLEST_RATIO or not _is_recurrent(subject):
-        said = f"all {found.count} trainable parameters get a gradient"
-        if ratio < SMALLEST_RATIO:
-            return Finding(False, 0, 0, _PARAMETERS, f"{said}; the first steps hardly any")
-        return Finding(
-            False, ratio, SMALLEST_RATIO, _RATIO, f"{said}, and the first steps too", "at least"
-        )
+        return Finding(False, 0, 0, f"{_PARAMETERS} without", said)
+    if ratio >= SMALLEST_RATIO:
+        said += ", and the first steps too"
+        return Finding(False, ratio, SMALLEST_RATIO, _RATIO, said, "at least")
     return Finding(
         True,
         ratio,
@@ -324,7 +325,7 @@ def early_to_late(gradient: Tensor, lengths: Tensor | None) -> float | None:
         None of sequences of fewer than four steps, and where the last steps get nothing.
     """
     steps = gradient.size(1)
-    squares = gradient.double().reshape(gradient.size(0), steps, -1).square().sum(2).cpu()
+    squares = gradient.cpu().double().reshape(gradient.size(0), steps, -1).square().sum(2)
     if lengths is None:
         lengths = torch.full((gradient.size(0),), steps)
     long = lengths >= 4
@@ -344,8 +345,10 @@ def _watched(subject: Subject) -> Iterator[tuple[Any, _Steps]]:
     """A batch and hooks by which dLoss/dx can be had after a backward pass."""
     steps = _Steps(subject)
     try:
-        layout = subject.layout
-    except (NotApplicable, ValueError):
+        layout = subject.layout if _is_recurrent(subject) else None
+    except NotApplicable:
+        layout = None
+    if layout is None:
         yield None, steps
         return
     main = subject.inputs[layout.main]

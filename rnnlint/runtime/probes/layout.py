@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -28,6 +29,9 @@ class OptionError(ValueError):
 
 
 Source: TypeAlias = Literal["lengths", "mask"]
+
+_LENGTHS = re.compile(r"(^|_)len(s|gths?)?(_|$)|(lens?|lengths?)$")
+"""As `valence` and `silence` are none."""
 
 _STATES = ("h0", "h_0", "c0", "c_0", "hx", "cx", "hidden", "state", "hc")
 
@@ -216,7 +220,9 @@ class Real:
 def find_lengths(inputs: Leaves, layout: Layout, names: Names) -> Iterator[tuple[Path, Tensor]]:
     """The inputs that are lengths, whole or relative, as int64 on the CPU."""
     for path, leaf in numbers(inputs):
-        lengths = _as_lengths(leaf, layout, "len" in names.get(path, "").lower())
+        lengths = _as_lengths(
+            leaf, layout, _LENGTHS.search(names.get(path, "").lower()) is not None
+        )
         if lengths is not None:
             yield path, lengths
 
@@ -249,8 +255,13 @@ def find_masks(
         if time is None or batch is None or not bool((leaf == leaf.bool()).all()):
             continue
         real = _real_of_mask(leaf.detach().cpu().bool().movedim(time, 1))
-        if real is not None:
+        if real is not None and not _is_causal(real[0]):
             yield path, *real
+
+
+def _is_causal(real: Tensor) -> bool:
+    """Whether a mask of as many rows as steps is one of steps against steps."""
+    return real.size(0) == real.size(1) > 1 and torch.equal(real, torch.ones_like(real).tril())
 
 
 def _real_of_mask(marked: Tensor) -> tuple[Tensor, PaddingSide] | None:

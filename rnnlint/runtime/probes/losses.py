@@ -86,7 +86,8 @@ def loss(subject: Subject) -> Finding:
         if finding is not None:
             return finding
     if isinstance(value, Exception):
-        raise value
+        # Not all that runs can be watched while it does.
+        value = subject.loss_of(subject.run(grad=True))
     if not bool(torch.isfinite(value)):
         return Finding(
             True,
@@ -206,10 +207,10 @@ _OF_CLASSES = (F.cross_entropy,)
 
 
 def _distance_from_one(values: Tensor, axis: int) -> float:
-    """The largest distance of a sum over an axis from one."""
-    if not values.numel():
-        return math.inf
-    return float((values.detach().double().sum(axis) - 1).abs().max())
+    """The largest distance of a sum over an axis from one, where anything is other than zero."""
+    values = values.detach().cpu().double()
+    sums = values.sum(axis)[values.ne(0).any(axis)]
+    return float((sums - 1).abs().max()) if sums.numel() else math.inf
 
 
 def _made_by(tensor: Tensor) -> str | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rnnlint.runtime.probes.finding import Finding
 from rnnlint.runtime.probes.losses import double_softmax_floor, loss_calls
@@ -15,6 +15,7 @@ from rnnlint.runtime.probes.subject import Subject
 
 _RATES = (1e-2, 1e-3)
 _ENOUGH = 0.05
+_QUANTITY = "part of the loss left"
 _TOLERANCE = 0.5
 """Losses have floors that are no fault: smoothed labels, a first step that nothing tells."""
 
@@ -39,6 +40,12 @@ def overfit_one_batch(subject: Subject, steps: int = 100) -> Finding:
 class _Run:
     first: float
     least: float
+    before: float
+    """The least loss of the first three quarters."""
+
+    @property
+    def stalled(self) -> bool:
+        return self.before - self.least < 0.02 * self.before
 
     @property
     def part(self) -> float:
@@ -47,17 +54,17 @@ class _Run:
 
 def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
     told = f"from {run.first:.3g} to {run.least:.3g} in {steps} steps of Adam"
-    if run.part <= _TOLERANCE:
+    classes = _classes_of_floor(subject, run.least) if run.stalled else None
+    if run.part <= _TOLERANCE and classes is None:
         said = f"the loss on this batch falls to {run.least:.3g} from {run.first:.3g}"
-        return Finding(False, run.part, _TOLERANCE, "part of the loss left", said)
-    classes = _classes_of_floor(subject, run.least)
+        return Finding(False, run.part, _TOLERANCE, _QUANTITY, said)
     if classes is not None:
         floor = double_softmax_floor(classes)
         return Finding(
             True,
             run.part,
             _TOLERANCE,
-            "part of the loss left",
+            _QUANTITY,
             f"the loss on this one batch goes {told}, and stays where a softmax before "
             f"cross-entropy holds it: ln(1 + {classes - 1}/e) = {floor:.3g}.",
             codes=("RNN504",),
@@ -66,7 +73,7 @@ def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
         True,
         run.part,
         _TOLERANCE,
-        "part of the loss left",
+        _QUANTITY,
         f"the loss on this one batch goes {told}: what the model cannot learn by heart, it "
         "will not learn from more data.  See the other probes first; then whether outputs can "
         "take the values of the targets, and whether inputs tell them apart.",
@@ -80,20 +87,16 @@ def _classes_of_floor(subject: Subject, least: float) -> int | None:
         if call.function is not nn.functional.cross_entropy or not call.input.ndim:
             continue
         classes = call.input.size(call.class_axis)
-        if classes > 1 and abs(least / double_softmax_floor(classes) - 1) < 0.05:
+        if classes > 1 and 0.999 < least / double_softmax_floor(classes) < 1.05:
             return classes
     return None
 
 
 def _train(subject: Subject, trainable: list[nn.Parameter], steps: int, rate: float) -> _Run:
-    """The first loss and the least that Adam reaches (https://arxiv.org/abs/1412.6980).
-
-    Written out, as optimizers call hooks that are registered for all of them.
-    """
+    """The first loss and the least that is reached."""
     subject.snapshot.restore_parameters()
-    means = [torch.zeros_like(parameter) for parameter in trainable]
-    squares = [torch.zeros_like(parameter) for parameter in trainable]
-    first = least = math.inf
+    adam = _Adam(trainable, rate)
+    first = least = before = math.inf
     for step in range(1, steps + 1):
         for parameter in trainable:
             parameter.grad = None
@@ -107,26 +110,41 @@ def _train(subject: Subject, trainable: list[nn.Parameter], steps: int, rate: fl
         if not math.isfinite(value):
             break
         least = min(least, value)
+        before = least if step <= 0.75 * steps else before
         if least <= _ENOUGH * first or not loss.requires_grad:
             break
         loss.backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
-        _step(trainable, means, squares, step, rate)
-    return _Run(first, least)
+        adam.step(step)
+    return _Run(first, least, before)
 
 
-@torch.no_grad()
-def _step(
-    trainable: list[nn.Parameter],
-    means: list[Tensor],
-    squares: list[Tensor],
-    step: int,
-    rate: float,
-) -> None:
-    for parameter, mean, square in zip(trainable, means, squares, strict=True):
-        if parameter.grad is None:
-            continue
-        gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
-        mean.lerp_(gradient, 0.1)
-        square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        denominator = (square / (1 - 0.999**step)).sqrt_().add_(1e-8)
-        parameter.addcdiv_(mean, denominator, value=-rate / (1 - 0.9**step))
+class _Adam:
+    """Adam (https://arxiv.org/abs/1412.6980), in single precision or better.
+
+    Written out, as optimizers call the hooks that are registered for all of them.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], rate: float) -> None:
+        self._rate = rate
+        self._parameters = parameters
+        # Of single precision, these are the parameters themselves.
+        self._values = [
+            p.detach().to(torch.promote_types(p.dtype, torch.float32)) for p in parameters
+        ]
+        self._means = [torch.zeros_like(value) for value in self._values]
+        self._squares = [torch.zeros_like(value) for value in self._values]
+
+    @torch.no_grad()
+    def step(self, number: int) -> None:
+        """Move the parameters by their gradients, for the ``number``-th time."""
+        moments = zip(self._parameters, self._values, self._means, self._squares, strict=True)
+        for parameter, value, mean, square in moments:
+            if parameter.grad is None:
+                continue
+            gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+            gradient = gradient.to(value.dtype)
+            mean.lerp_(gradient, 0.1)
+            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            denominator = (square / (1 - 0.999**number)).sqrt_().add_(1e-8)
+            value.addcdiv_(mean, denominator, value=-self._rate / (1 - 0.9**number))
+            parameter.copy_(value)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from typing import Any
 
 import torch
@@ -71,14 +72,22 @@ class Snapshot:
 
     Args:
         model: the model.
+        values: whether to keep values, and not only what there is.
+
+    Attributes:
+        modules: those of the model, and those in its plain lists and dictionaries.
+        hidden_modules: the latter.
 
     Raises:
         ValueError: a parameter has no shape yet.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, values: bool = True) -> None:
         self._model = model
+        self._copies = values
         self.modules = modules_of(model)
+        registered = {id(module) for module in model.modules()}
+        self.hidden_modules = [part for part in self.modules if id(part) not in registered]
         self._containers: dict[int, tuple[Any, Any]] = {}
         self._hooks: list[tuple[Any, Any]] = []
         self._tensors: dict[int, _Values] = {}
@@ -90,7 +99,7 @@ class Snapshot:
 
     def replaced_state(self) -> list[Tensor]:
         """The state that the model was found with and has another instead, or has written to."""
-        now = Snapshot(self._model)
+        now = Snapshot(self._model, values=False)
         return [
             kept.tensor
             for kept in self._state
@@ -156,30 +165,26 @@ class Snapshot:
             )
         if id(tensor) not in self._tensors:
             gradient = tensor.grad if tensor.is_leaf else None
-            self._tensors[id(tensor)] = _Values(
-                tensor, tensor.detach().clone(), gradient, tensor.requires_grad
-            )
+            values = tensor.detach().clone() if self._copies else tensor.detach()
+            self._tensors[id(tensor)] = _Values(tensor, values, gradient, tensor.requires_grad)
 
 
 def _restore_contents(container: Any, contents: Any) -> None:
+    # In C, as a vocabulary may stand there.
+    if len(container) == len(contents) and all(map(is_, container, contents)):
+        if not isinstance(container, dict):
+            return
+        if all(map(is_, container.values(), contents.values())):
+            return
     if isinstance(container, dict):
         for key in [key for key in container if key not in contents]:
             del container[key]
-        for key, part in contents.items():
-            if key not in container or container[key] is not part:
-                container[key] = part
-        return
-    if len(container) == len(contents) and all(map(_is_same, container, contents)):
-        return
-    container.clear()
-    if isinstance(container, set):
+    else:
+        container.clear()
+    if isinstance(container, (dict, set)):
         container.update(contents)
     else:
         container.extend(contents)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return one is other
 
 
 @contextmanager
@@ -205,6 +210,7 @@ def preserved(model: nn.Module) -> Iterator[Snapshot]:
             restore()
         with torch.inference_mode(False):
             snapshot.restore()
+        torch.clear_autocast_cache()  # of parameters that were others in between
 
 
 Restoration = Callable[[], Any]

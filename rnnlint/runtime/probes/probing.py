@@ -35,9 +35,9 @@ def probe(
 
     Nothing is left behind: parameters, gradients, buffers, training modes and state in attributes
     of the model, the batch, all generators of random numbers and cuDNN's switches are as they
-    were, also where something raises.  Parameters are kept twice meanwhile.  The model is run
-    some thirty times, and trained for up to 200 steps: take a batch of usual size, once, before
-    training.  Hooks of the model see these runs.
+    were, also where something raises.  Parameters take five times their memory meanwhile.  The
+    model is run some twenty to fifty times, and trained for up to 200 steps: take a batch of
+    usual size, once, before training.  Hooks of the model see these runs.
 
     Args:
         model: the model; inside ``DistributedDataParallel`` or compiled, the model in it is run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, overload
@@ -97,17 +98,20 @@ class ProbeReport(Sequence[ProbeResult]):
         return iter(self._results)
 
     def __repr__(self) -> str:
-        return f"ProbeReport({list(self._results)!r})"
+        counts = Counter(result.status for result in self)
+        return f"ProbeReport({', '.join(f'{n} {status}' for status, n in counts.items())})"
 
     def __str__(self) -> str:
         return "\n".join([_table(self._results), "", *_notes(self._results), self._conclusion()])
 
     def _conclusion(self) -> str:
-        wrong = [result for result in self if result.status in ("failed", "error")]
-        if not wrong:
-            return "Nothing was found."
-        codes = sorted({code for result in wrong if result.failed for code in result.codes})
-        advice = f"{len(wrong)} of {len(self)} probes found something."
+        errors = sum(result.status == "error" for result in self)
+        codes = sorted({code for result in self.failures for code in result.codes})
+        advice = "Nothing was found."
+        if self.failures:
+            advice = f"{len(self.failures)} of {len(self)} probes found something."
+        if errors:
+            advice += f" {errors} could not be made, because the model or the loss raised."
         if codes:
             advice += f" Look for it in the code: rnnlint check --select {','.join(codes)}"
         return _wrapped(advice, "")
@@ -146,7 +150,8 @@ def _notes(results: Sequence[ProbeResult]) -> Iterator[str]:
     """What is wrong first, then what was not made; what passed has said all in the table."""
     for result in sorted(results, key=lambda result: result.status == "not applicable"):
         if result.status != "passed":
-            yield _wrapped(f"{result.name}: {result.explanation}", "    ")
+            what = f" ({result.quantity})" if result.quantity else ""
+            yield _wrapped(f"{result.name}{what}: {result.explanation}", "    ")
             yield ""
 
 

@@ -319,9 +319,9 @@ def _other(steps: Tensor, cut: int, mask: Tensor | None, generator: torch.Genera
     mask[:, :cut] = False
     chosen = steps[mask]
     if steps.is_floating_point():
-        spread = float(steps.double().std()) or 1.0
+        spread = float(steps.cpu().double().std()) or 1.0
         noise = torch.randn(chosen.shape, generator=generator, dtype=torch.float64)
-        new[mask] = chosen + (noise * spread).to(chosen)
+        new[mask] = chosen + (noise * spread).to(chosen.dtype).to(chosen.device)
         return new
     present = torch.cat([known, chosen.flatten()]).unique()  # type: ignore[no-untyped-call]  # untyped in PyTorch
     if chosen.numel() and present.numel() > 1:

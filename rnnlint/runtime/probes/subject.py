@@ -57,6 +57,8 @@ class Subject(Sample):
         if seed is not None:
             _seed(seed)
         given = self._fresh(self.batch if batch is None else batch)
+        # Inside of autocast, parameters are cast once, and not again when they change.
+        torch.clear_autocast_cache()
         with torch.set_grad_enabled(grad):
             if self.call is not None:
                 return self.call(self.model, given)
@@ -112,7 +114,7 @@ class Subject(Sample):
 
     def _set_mode(self, training: bool) -> None:
         if not training or not self.model.training:
-            for module in (self.model, *self.snapshot.modules):
+            for module in (self.model, *self.snapshot.hidden_modules):
                 module.train(training)
         if not training:
             return
@@ -270,7 +272,8 @@ def difference(one: Tensor, other: Tensor) -> float:
         return float("inf")
     if not one.numel():
         return 0.0
-    one, other = (tensor.detach().to("cpu", torch.float64) for tensor in (one, other))
+    # By way of the CPU, since MPS has no double precision.
+    one, other = (tensor.detach().cpu().double() for tensor in (one, other))
     apart = (one - other).abs().masked_fill(one.isnan() & other.isnan() | (one == other), 0)
     largest = float(apart.max())
     if largest == 0:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rnnlint.runtime.probes.backward import silent_directions
+from rnnlint.runtime.probes.backward import READ_AT_FIRST_STEP, silent_directions
 from rnnlint.runtime.probes.finding import Finding
 from rnnlint.runtime.probes.sample import NotApplicable
 from rnnlint.runtime.probes.structure import Path, floating, leaves, with_data
@@ -44,8 +44,8 @@ def inputs(subject: Subject) -> Finding:
         )
     if silent:
         said.append(
-            f"{', '.join(silent)} gets no gradient and the other direction's does: that direction "
-            "is read at its first step, as by out[:, -1], or not at all.  Read h_n[-2] and h_n[-1]."
+            f"{', '.join(silent)} gets no gradient and the other direction's does.  "
+            + READ_AT_FIRST_STEP
         )
     codes = (("RNN101", "RNN113") if unused else ()) + (("RNN110",) if silent else ())
     return Finding(
@@ -172,8 +172,8 @@ def _other_values(leaf: Tensor) -> Tensor | None:
     elif leaf.is_floating_point():
         noise = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
         finite = leaf[torch.isfinite(leaf)]
-        spread = float(finite.double().std()) if finite.numel() > 1 else 0.0
-        other = leaf + (noise * (spread or 1.0)).to(leaf)
+        spread = float(finite.cpu().double().std()) if finite.numel() > 1 else 0.0
+        other = leaf + (noise * (spread or 1.0)).to(leaf.dtype).to(leaf.device)
     else:
         # The id that comes next among those that are there: any other might not exist.
         present = leaf.flatten().unique()  # type: ignore[no-untyped-call]  # untyped in PyTorch
