@@ -13,6 +13,11 @@ from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
+from rnnlint.remedies.filling import (
+    fill_gate_by_gate,
+    move_to_forget_gate,
+    raise_forget_bias,
+)
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -69,8 +74,11 @@ __all__ = [
     "clip_after",
     "clip_in_trainer",
     "events",
+    "fill_gate_by_gate",
     "modules",
+    "move_to_forget_gate",
     "operations",
+    "raise_forget_bias",
     "tell_lengths",
     "tensors",
     "values",

@@ -58,8 +58,13 @@ A GRU has three gates: `parameter.chunk(3)`.
 - The matrix belongs to another kind of layer, or is drawn in another way.
 
 ## Fix safety
-There is no automatic fix yet. `orthogonal_` works in place on the chunks of a parameter, so going
-gate by gate is safe; a seed gives other numbers afterwards.
+The fix goes gate by gate in the place of the call, and is safe: `orthogonal_` works in place on the
+chunks of a parameter. A seed gives other numbers afterwards. Where the call also meets matrices of
+other layers, these are still taken whole, by the parameter's name in the loop; where it meets
+one-dimensional biases, they are left alone.
+
+There is no fix where `orthogonal_` is no statement of its own, or is called by another name, and
+none where other matrices cannot be told apart.
 
 ## References
 - AllenNLP's `block_orthogonal`, an initialiser that was written for this reason
@@ -70,11 +75,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Init, Level, Program, Rule, Step
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Init,
+    Level,
+    Program,
+    Rule,
+    Step,
+    fill_gate_by_gate,
+)
 
 
 class StackedGateOrthogonal(Rule):
     level = Level.ADVICE
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         inits = [init for init in program.of(Init) if init.how == "orthogonal"]
@@ -104,4 +119,5 @@ class StackedGateOrthogonal(Rule):
                 "nn.init.orthogonal_(gate)",
                 trail=[Step(layer.place or init.place, f"the {layer.kind} is built here")],
                 level=Level.ERROR if raises else Level.ADVICE,
+                fix=fill_gate_by_gate(program, init.place),
             )

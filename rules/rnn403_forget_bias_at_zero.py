@@ -63,9 +63,15 @@ for _ in range(1000):
 - The value is not known.
 
 ## Fix safety
-There is no automatic fix yet. Raising the forget quarter cannot break a run; a seed gives other
-numbers afterwards. For dependencies over some hundred steps a bias of 1 is still short: its
-half-life is 2.2 steps.
+The fix raises the forget quarter to 1 in one of the two biases, right after they became zero, or
+moves what was raised to the second quarter. It is safe: that cannot break a run, though a seed
+gives other numbers afterwards. Where the loop over the parameters does not know their names, the
+biases are set behind it, by `init_recurrent_` of `rnnlint.runtime` or, with `fix-style = "torch"`,
+in a loop that does.
+
+There is no fix where the forget quarter itself is set to zero, for that was meant, nor where the
+biases are no parameters of a loop or of a layer with a name. For dependencies over some hundred
+steps a bias of 1 is still short: its half-life is 2.2 steps.
 
 ## References
 - Jozefowicz, Zaremba and Sutskever, [An empirical exploration of recurrent network
@@ -77,11 +83,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Init, Level, Program, Rule, Step, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Init,
+    Level,
+    Place,
+    Program,
+    Rule,
+    Step,
+    move_to_forget_gate,
+    raise_forget_bias,
+    values,
+)
 
 
 class ForgetBiasAtZero(Rule):
     level = Level.WARNING
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
@@ -96,6 +115,7 @@ class ForgetBiasAtZero(Rule):
                     help="fill bias[n // 4 : n // 2]; the gates are stacked as input, forget, "
                     "cell, output",
                     trail=[Step(layer.place or astray.place, f"the {layer.kind} is built here")],
+                    fix=move_to_forget_gate(program, astray.place),
                 )
             zeroed = self._zeroed(program, layer)
             if not zeroed:
@@ -109,6 +129,7 @@ class ForgetBiasAtZero(Rule):
                 help="set the forget quarter to 1 in one of the two biases: "
                 "bias[n // 4 : n // 2].fill_(1.0)",
                 trail=[Step(layer.place or last.place, f"the {layer.kind} is built here")],
+                fix=raise_forget_bias(program, _last_places(zeroed)),
             )
 
     def _astray(self, program: Program, layer: values.Layer) -> Init | None:
@@ -140,6 +161,14 @@ class ForgetBiasAtZero(Rule):
         ]
 
 
+def _last_places(zeroed: list[Init]) -> frozenset[Place]:
+    """Where each gate's biases are both zero at last."""
+    last: dict[str, Init] = {}
+    for init in sorted(zeroed, key=lambda one: one.time):
+        last[_step(init)] = init
+    return frozenset(init.place for init in last.values())
+
+
 def _step(init: Init) -> str:
     """The bias whose gate a fill concerns: those of input and state are added."""
     return init.parameter.name.replace("_hh", "_ih")
@@ -148,17 +177,20 @@ def _step(init: Init) -> str:
 def _raises(other: Init, init: Init, fills: list[Init]) -> bool:
     """Whether a fill surely raises the forget gate that another leaves at zero.
 
-    Either bias will do, as long as it is not zeroed again.
+    Either bias will do, as long as it is not zeroed for good afterwards.
     """
     if not _is_raised(other) or other.hypothetical or _step(other) != _step(init):
         return False
     if set(other.context.conditions) - set(init.context.conditions):
         return False
+    if other.parameter.name == init.parameter.name:
+        return other.time > init.time
+    own = [fill for fill in fills if fill.parameter.name == other.parameter.name]
     return not any(
         later.time > other.time
-        and later.parameter.name == other.parameter.name
         and not _is_raised(later)
-        for later in fills
+        and not any(_raises(last, later, own) for last in own)
+        for later in own
     )
 
 

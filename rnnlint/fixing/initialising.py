@@ -113,14 +113,14 @@ def _shifted(
 def _in_plain_torch(
     path: str, layout: Layout, call: ir.Call, name: Named | None, built: Built
 ) -> list[operations.AnyOperation]:
-    used = _names_around(layout, call)
+    used = names_around(layout, call.start)
     if name is not None and not name.is_alone:
         built = Built(frozenset(_GATES), forgets=False)
     if name is None:
         return _hoisted(path, layout, call, built, used)
     if not name.is_list:
         return [_behind(path, name, _loop(name.name, built, used))]
-    one = _free(("rnn", "layer", "recurrent_layer"), used)
+    one = free(("rnn", "layer", "recurrent_layer"), used)
     lines = [f"for {one} in {name.name}:", *_indented(_loop(one, built, used))]
     return [_behind(path, name, lines)]
 
@@ -137,7 +137,7 @@ def _hoisted(
     between = path_to(statement, call)[1:-1]
     if any(isinstance(one, (ir.Comprehension, ir.Lambda, ir.IfExp, ir.BoolOp)) for one in between):
         raise CannotPlaceError("the layer is built several times, or perhaps not at all")
-    name = _free(("rnn", "layer", "recurrent_layer"), used)
+    name = free(("rnn", "layer", "recurrent_layer"), used)
     lines = (f"{name} = {text}", *_loop(name, built, used))
     return [
         operations.Insert(path, statement.start, statement.start, lines, where="before"),
@@ -147,8 +147,8 @@ def _hoisted(
 
 def _loop(target: str, built: Built, used: Collection[str]) -> list[str]:
     """The lines that initialise one layer, or all layers in a module."""
-    name = _free(("name", "parameter_name"), used)
-    parameter = _free(("parameter", "param", "tensor"), used)
+    name = free(("name", "parameter_name"), used)
+    parameter = free(("parameter", "param", "tensor"), used)
     lines = [
         f"for {name}, {parameter} in {target}.named_parameters():",
         f'    if "weight_hh" in {name}:',
@@ -178,7 +178,7 @@ def _orthogonal(parameter: str, kinds: frozenset[str], used: Collection[str]) ->
     counts = {_GATES[kind] for kind in kinds}
     # A recurrent matrix is as wide as each of its gates is high.
     parts = f"chunk({counts.pop()})" if len(counts) == 1 else f"split({parameter}.size(1))"
-    gate = _free(("gate", "matrix"), used)
+    gate = free(("gate", "matrix"), used)
     return [
         f"for {gate} in {parameter}.{parts}:",
         f"    {{torch.nn.init.orthogonal_}}({gate})",
@@ -192,12 +192,12 @@ def _indented(lines: Iterable[str]) -> list[str]:
 # --- names ----------------------------------------------------------------------------------
 
 
-def _names_around(layout: Layout, call: ir.Call) -> frozenset[str]:
-    """The names in use in the function around a call, or in the file.
+def names_around(layout: Layout, offset: int) -> frozenset[str]:
+    """The names in use in the function around an offset, or in the file.
 
     A name that only other loops bind, each for itself, is free.
     """
-    statement = layout.statement_at(call.start)
+    statement = layout.statement_at(offset)
     around = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
     scope: object = (around[-1].params, around[-1].body) if around else layout.body
     nodes = list(ir.nodes_in(scope))
@@ -215,7 +215,12 @@ def _names_around(layout: Layout, call: ir.Call) -> frozenset[str]:
     return frozenset(names)
 
 
-def _free(candidates: Iterable[str], used: Collection[str]) -> str:
+def free(candidates: Iterable[str], used: Collection[str]) -> str:
+    """The first of some names that is not in use.
+
+    Raises:
+        CannotPlaceError: all of them are.
+    """
     for name in candidates:
         if name not in used:
             return name
