@@ -196,3 +196,13 @@ def test_tests_for_infinity_are_noted(test: str) -> None:
 @pytest.mark.parametrize("test", COMPARISONS)
 def test_other_comparisons_are_no_tests_for_infinity(test: str) -> None:
     assert not analysed(f"if {test}:\n    pass\n").of(events.FinitenessTested)
+
+
+def test_turns_that_a_loop_does_not_take_are_told() -> None:
+    loop = "for _ in range({}):\n    out = torch.relu(out)\n    out, h = gru(out, h)\n"
+    once = analysed("gru, out, h = nn.GRU(4, 4), x, None\n" + loop.format(1))
+    twice = analysed("gru, out, h = nn.GRU(4, 4), x, None\n" + loop.format(2))
+    unknown = analysed("gru, out, h = nn.GRU(4, 4), x, None\n" + loop.format("n"))
+    assert [once.is_reached(note) for note in once.of(events.Activated)] == [False]
+    assert [twice.is_reached(note) for note in twice.of(events.Activated)] == [True]
+    assert [unknown.is_reached(note) for note in unknown.of(events.Activated)] == [True]

@@ -43,6 +43,19 @@ def is_plain(layer: values.Layer) -> bool:
     return layer.kind in ("RNN", "RNNCell")
 
 
+def is_bounded(layer: values.Layer) -> bool:
+    """Whether the outputs of a recurrent layer surely come out of a tanh.
+
+    They do unless a projection follows it, or a ReLU takes its place; a GRU adds them to its
+    own state, and stays as small as that was.
+    """
+    if layer.kind.startswith("LSTM"):
+        return option(layer, "proj_size") == values.Const(0)
+    nonlinearity = option(layer, "nonlinearity")
+    tanh = isinstance(nonlinearity, values.Const) and nonlinearity.value == "tanh"
+    return has_recurrence(layer) and (tanh or not is_plain(layer))
+
+
 def option(layer: values.Layer, name: str) -> Value:
     """A constructor argument, PyTorch's default where it was not given."""
     given = layer.options.get(name)

@@ -271,6 +271,13 @@ class Program:
         known = [bound for bound in bounds if bound is not None]
         return len(range(*known)) if known and len(known) == len(bounds) <= 2 else None
 
+    def is_reached(self, event: events.Event) -> bool:
+        """Whether the loops around an event take as many turns as lead to it."""
+        return all(
+            turn == 0 or (self.turns_of(number) or turn + 1) > turn
+            for _, number, turn in event.loops
+        )
+
     def is_whole(self, number: int) -> bool:
         """Whether every turn of an execution of a loop was followed to its end."""
         return number not in self._cut_loops
