@@ -76,7 +76,7 @@ class Outcome:
     """Of a processor, from the start of the interpreter to its end."""
 
     def __str__(self) -> str:
-        found = self.failure if self.value is None else f"{self.value:.3f}"
+        found = self.failure if self.value is None else _figure(self.value)
         return f"{found}, {'reached' if self.reached else 'missed'}, {self.seconds:.1f} s"
 
 
@@ -96,7 +96,7 @@ class Variant:
 
     @property
     def seconds(self) -> float:
-        return max(outcome.seconds for outcome in self.outcomes)
+        return statistics.median(outcome.seconds for outcome in self.outcomes)
 
     @property
     def target(self) -> str:
@@ -111,7 +111,11 @@ class Variant:
             return statistics.mode(outcome.failure for outcome in self.outcomes if outcome.failure)
         comparable = [math.inf if math.isnan(value) else value for value in values]
         median = statistics.median(comparable)
-        return "NaN" if math.isinf(median) else f"{median:.3f}"
+        return "NaN" if math.isinf(median) else _figure(median)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}" if value < 1000 else f"{value:.0e}"
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,11 @@ def accuracy(model, loader):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=5)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
 
-    train_loader = DataLoader(make_sessions(1500), 32, shuffle=True, collate_fn=collate)
+    train_loader = DataLoader(make_sessions(1000), 32, shuffle=True, collate_fn=collate)
     test_loader = DataLoader(make_sessions(500), 100, collate_fn=collate)
 
     model = Classifier()

@@ -89,11 +89,11 @@ class Trainer:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
 
-    train_loader = DataLoader(Traces(800), batch_size=32, shuffle=True, collate_fn=collate)
+    train_loader = DataLoader(Traces(600), batch_size=32, shuffle=True, collate_fn=collate)
     test_loader = DataLoader(Traces(300), batch_size=32, collate_fn=collate)
     trainer = Trainer(GestureNet(), args.epochs)
     trainer.fit(train_loader)
