@@ -287,6 +287,14 @@ def test_flattened_outputs_meet_targets_that_are_flattened_otherwise() -> None:
     assert found.failed and found.quantity == "relative change of dLoss/dOutput"
 
 
+def test_a_loss_of_pairs_is_not_asked() -> None:
+    def pairs(output: Tensor, target: Tensor) -> Tensor:
+        return (output[0::2] - output[1::2]).square().mean() * target.float().sum()
+
+    batch = (features()[:4], labels()[:4])
+    assert batch_order(LastStep(), batch, pairs).passed
+
+
 def test_a_loss_that_knows_the_lengths_of_this_batch_is_not_asked() -> None:
     lengths = LENGTHS
 
@@ -479,6 +487,28 @@ def test_a_model_of_one_length_takes_no_padding() -> None:
 
     found = padding(Fixed(), (padded_features(), labels()), cross_entropy)
     assert found.status == "not applicable" and "RuntimeError" in found.explanation
+
+
+def test_masks_of_steps_against_steps_are_not_lengths() -> None:
+    class Causal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+        def forward(self, x: Tensor, src_mask: Tensor) -> Tensor:
+            made: Tensor = self.layer(x, src_mask=src_mask)[:, -1]
+            return made
+
+    x = torch.randn(BATCH, STEPS, 4)
+    mask = torch.ones(STEPS, STEPS, dtype=torch.bool).triu(1)
+    batch = (x, mask, labels())
+    assert batch_order(Causal(), batch, cross_entropy).passed
+    assert padding(Causal(), batch, cross_entropy).status == "not applicable"
+    found = padding(Causal(), batch, cross_entropy, lengths=LENGTHS)
+    assert found.status == "not applicable" and "cannot be made longer" in found.explanation
+    square = (x[:, :BATCH], mask[:BATCH, :BATCH], labels())
+    found = padding(Causal(), square, cross_entropy, batch_first=True)
+    assert found.status == "not applicable" and "nothing says" in found.explanation
 
 
 # --- causality --------------------------------------------------------------------------

@@ -111,13 +111,10 @@ def loss(subject: Subject) -> Finding:
 
 
 def _of_cross_entropy(call: LossCall) -> Finding | None:
+    if not takes_probabilities_for_logits(call):
+        return None
     classes = call.input.size(call.class_axis)
     distance = _distance_from_one(call.input, call.class_axis)
-    if classes < 2 or not call.input.numel():
-        return None
-    positive = float(call.input.detach().min()) >= 0
-    if not (positive and distance < _SUM_TOLERANCE):
-        return None
     floor = double_softmax_floor(classes)
     return Finding(
         True,
@@ -219,6 +216,17 @@ def _made_by(tensor: Tensor) -> str | None:
     while node is not None and node.name() in _RESHAPING:
         node = node.next_functions[0][0]
     return None if node is None else str(node.name())
+
+
+def takes_probabilities_for_logits(call: LossCall) -> bool:
+    """Whether a cross-entropy is given what sums to one already."""
+    if call.function is not F.cross_entropy or not call.input.numel():
+        return False
+    return (
+        call.input.size(call.class_axis) > 1
+        and float(call.input.detach().min()) >= 0
+        and _distance_from_one(call.input, call.class_axis) < _SUM_TOLERANCE
+    )
 
 
 def double_softmax_floor(classes: int) -> float:

@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import PackedSequence
 from rnnlint.runtime.probes.comparing import Axes, axes_of, closest
 from rnnlint.runtime.probes.finding import Finding
 from rnnlint.runtime.probes.sample import NotApplicable
-from rnnlint.runtime.probes.structure import leaves, told
-from rnnlint.runtime.probes.subject import Subject, largest_difference
+from rnnlint.runtime.probes.structure import Path, leaves, told
+from rnnlint.runtime.probes.subject import Subject, difference, largest_difference
 
 _QUANTITY = "relative change"
 
@@ -99,6 +99,8 @@ def _of_loss(subject: Subject, axes: Axes, order: list[int]) -> Finding | None:
         return None
     try:
         before, after = subject.output_gradients, subject.gradients_of(subject.selected(order))
+        if not _is_of_each(subject, axes):
+            return None
     except Exception:  # the probe of losses says so
         return None
     changes = [
@@ -120,6 +122,28 @@ def _of_loss(subject: Subject, axes: Axes, order: list[int]) -> Finding | None:
         "flattened: one has the batch first and the other time, or one is sorted by length and "
         "the other not.",
     )
+
+
+def _is_of_each(subject: Subject, axes: Axes) -> bool:
+    """Whether the loss takes each output by itself, and not in pairs as a contrastive one does."""
+
+    def nudge(path: Path, leaf: Any) -> Any:
+        found = axes.batch_axis(path) if path in axes.base else None
+        if found is None or not isinstance(leaf, Tensor):
+            return leaf
+        first = torch.zeros_like(leaf)
+        first.select(found.axis, 0).fill_(1)
+        return leaf + first
+
+    nudged = subject.gradients_of(None, nudge)
+    for path, gradient in subject.output_gradients.items():
+        found = axes.batch_axis(path) if path in axes.base else None
+        if found is None or gradient.shape != axes.base[path].shape:
+            continue
+        others = (found.axis, 1, gradient.size(found.axis) - 1)
+        if difference(gradient.narrow(*others), nudged[path].narrow(*others)) > subject.tolerance:
+            return False
+    return True
 
 
 def _is_closed(loss: Any) -> bool:

@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from rnnlint.runtime.probes.finding import Finding
-from rnnlint.runtime.probes.losses import double_softmax_floor, loss_calls
+from rnnlint.runtime.probes.losses import (
+    double_softmax_floor,
+    loss_calls,
+    takes_probabilities_for_logits,
+)
 from rnnlint.runtime.probes.sample import NotApplicable
 from rnnlint.runtime.probes.subject import Subject
 
@@ -54,7 +58,7 @@ class _Run:
 
 def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
     told = f"from {run.first:.3g} to {run.least:.3g} in {steps} steps of Adam"
-    classes = _classes_of_floor(subject, run.least) if run.stalled else None
+    classes = _classes_of_double_softmax(subject, run)
     if run.part <= _TOLERANCE and classes is None:
         said = f"the loss on this batch falls to {run.least:.3g} from {run.first:.3g}"
         return Finding(False, run.part, _TOLERANCE, _QUANTITY, said)
@@ -65,8 +69,8 @@ def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
             run.part,
             _TOLERANCE,
             _QUANTITY,
-            f"the loss on this one batch goes {told}, and stays where a softmax before "
-            f"cross-entropy holds it: ln(1 + {classes - 1}/e) = {floor:.3g}.",
+            f"the loss on this one batch goes {told}: a softmax before cross-entropy keeps it "
+            f"above ln(1 + {classes - 1}/e) = {floor:.3g}",
             codes=("RNN504",),
         )
     return Finding(
@@ -80,14 +84,20 @@ def _finding(run: _Run, steps: int, subject: Subject) -> Finding:
     )
 
 
-def _classes_of_floor(subject: Subject, least: float) -> int | None:
-    """The number of classes for which a double softmax explains a loss."""
+def _classes_of_double_softmax(subject: Subject, run: _Run) -> int | None:
+    """The number of classes of a cross-entropy that takes probabilities for logits.
+
+    As it does where it is seen to, and where the loss has stopped at its floor.
+    """
     calls, _ = loss_calls(subject)
     for call in calls:
         if call.function is not nn.functional.cross_entropy or not call.input.ndim:
             continue
         classes = call.input.size(call.class_axis)
-        if classes > 1 and 0.999 < least / double_softmax_floor(classes) < 1.05:
+        if takes_probabilities_for_logits(call):
+            return classes
+        at_floor = classes > 1 and 0.999 < run.least / double_softmax_floor(classes) < 1.05
+        if run.stalled and at_floor:
             return classes
     return None
 

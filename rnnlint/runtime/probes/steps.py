@@ -103,13 +103,14 @@ def padded(subject: Subject, real: Real, count: int) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
         time = layout.time_axis_of(leaf)
-        if time is None or leaf.shape.count(layout.steps) > (layout.sequences == layout.steps) + 1:
-            if (
-                layout.steps in leaf.shape and layout.batch_axis_of(leaf) is None
-            ) or time is not None:
-                raise NotApplicable(
-                    f"{subject.name(path)} of the shape {tuple(leaf.shape)} cannot be made longer"
-                )
+        is_loose = time is None and layout.batch_axis_of(leaf) is None
+        extends_otherwise = is_loose or (path != layout.main and layout.steps in leaf.shape[2:])
+        if extends_otherwise and layout.steps in leaf.shape:
+            # A mask of steps against steps, or positions.
+            raise NotApplicable(
+                f"{subject.name(path)} of the shape {tuple(leaf.shape)} cannot be made longer"
+            )
+        if time is None:
             return leaf
         value = _filling(subject, path, leaf, kind == "mask", time, real)
         filling = torch.full_like(leaf.narrow(time, 0, 1), value).repeat_interleave(count, time)

@@ -134,9 +134,12 @@ class Subject(Sample):
         """
         return self.gradients_of(None)
 
-    def gradients_of(self, batch: Any) -> dict[Path, Tensor]:
-        """The same of another batch."""
+    def gradients_of(
+        self, batch: Any, change: Callable[[Path, Any], Any] | None = None
+    ) -> dict[Path, Tensor]:
+        """The same of another batch, or of outputs with other leaves."""
         output = self.run(batch, grad=True)
+        output = output if change is None else changed(output, change)
         found = {
             path: leaf.data if isinstance(leaf, PackedSequence) else leaf
             for path, leaf in leaves(output).items()
