@@ -225,7 +225,7 @@ def source_of(path: str, data: bytes) -> Source:
     return source
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(files())
 def test_a_repair_changes_its_edits_and_nothing_else(given_files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
