@@ -358,6 +358,10 @@ class Program:
             found.setdefault(init.parameter.layer, []).append(init)
         return found
 
+    def calls_around(self, number: int) -> int:
+        """How many calls were under way when an execution of a loop began."""
+        return self._run.loop_depths.get(number, 0)
+
     def receives_state(self, call: events.LayerCall, number: int) -> Place:
         """The call in the body of a loop that hands a carried state to a layer.
 
