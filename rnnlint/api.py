@@ -18,6 +18,7 @@ from rnnlint.remedies.filling import (
     move_to_forget_gate,
     raise_forget_bias,
 )
+from rnnlint.remedies.final_states import join_final_states
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -75,6 +76,7 @@ __all__ = [
     "clip_in_trainer",
     "events",
     "fill_gate_by_gate",
+    "join_final_states",
     "modules",
     "move_to_forget_gate",
     "operations",

@@ -74,10 +74,15 @@ for _ in range(100):
 - All steps are used: one score a step, a pooling, attention.
 
 ## Fix safety
-There is no automatic fix yet. Joining `h_n[-2]` and `h_n[-1]` keeps the size of the summary, so
-the layers behind it fit; their weights have to be trained again. On a padded batch the final
-states are right only if the batch is packed (RNN101). Do not reshape `h_n` with
-`view(batch, -1)`: its first axis is layers times directions.
+The fix joins `h_n[-2]` and `h_n[-1]`, the final states of the last layer in both directions. That
+keeps the size of the summary, so the layers behind it fit; their weights have to be trained again,
+and therefore the fix is unsafe. The state gets a name at the layer's call where it has none. On a
+padded batch the backward half then reads the whole sequence, but begins with the padding: the final
+states are right only if the batch is packed (RNN101).
+
+There is no fix where a variable says whether the layer is bidirectional, or where something else
+than a new order of axes happens to the output before its last step is taken. Do not reshape `h_n`
+with `view(batch, -1)`: its first axis is layers times directions.
 
 ## References
 - [torch.nn.LSTM](https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html), output `h_n`
@@ -87,11 +92,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Program, Reading, Rule, Step, modules, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Level,
+    Program,
+    Reading,
+    Rule,
+    Step,
+    join_final_states,
+    modules,
+    values,
+)
 
 
 class BidirectionalLastStep(Rule):
     level = Level.WARNING
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for reading in program.chosen(Reading):
@@ -111,4 +128,5 @@ class BidirectionalLastStep(Rule):
                 help="join the final states of both directions: "
                 "torch.cat([h_n[-2], h_n[-1]], dim=-1)",
                 trail=[Step(layer.place or call.place, "the bidirectional layer is built here")],
+                fix=join_final_states(program, reading.place),
             )
