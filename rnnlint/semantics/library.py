@@ -474,6 +474,8 @@ def unknown_method(
         return frameworks.encode(run, arguments, place)
     if name in ("new_zeros", "new_ones", "new_full", "new_empty"):
         return values.Tensor(fresh=True)
+    if name in ("view", "reshape") and len(arguments.positional) > 1:
+        return tensors.call_method(run, values.TENSOR, name, arguments, place)
     return calls.opaque(run, name, arguments, place)
 
 
