@@ -19,6 +19,7 @@ from rnnlint.remedies.filling import (
     raise_forget_bias,
 )
 from rnnlint.remedies.final_states import join_final_states
+from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -81,6 +82,7 @@ __all__ = [
     "move_to_forget_gate",
     "operations",
     "raise_forget_bias",
+    "read_last_valid",
     "tell_lengths",
     "tensors",
     "values",

@@ -92,7 +92,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Applicability, Diagnostic, Level, Program, Reading, Rule, tell_lengths
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Level,
+    Program,
+    Reading,
+    Rule,
+    read_last_valid,
+    tell_lengths,
+)
 
 
 class LastStepOfPaddedOutput(Rule):
@@ -117,7 +126,9 @@ class LastStepOfPaddedOutput(Rule):
                 self._message(reading),
                 help="take the last valid step by its length, or h_n[-1] once the batch is packed",
                 trail=[*padding.steps, *program.call_path(reading)],
-                fix=tell_lengths(program, tensor.output_of),
+                fix=read_last_valid(program, reading)
+                if tensor.unpacked
+                else tell_lengths(program, tensor.output_of),
             )
 
     def _message(self, reading: Reading) -> str:

@@ -137,7 +137,7 @@ class Batches:
             made = any(one.node is self.maker.scope.node for one in callees.values())
             if made or last_name(value.func) == "next":
                 return True
-        if isinstance(value, (ir.Name, ir.Attribute)):
+        if isinstance(value, (ir.Name, ir.Attribute, ir.Subscript)):
             return True
         raise CannotPlaceError("a batch goes through code that may take it apart")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rnnlint.fixing import operations
 from rnnlint.fixing.code import Code
@@ -20,7 +20,13 @@ _TO_LONG = re.compile(r"\.(?:long|int|clone|contiguous)\(\)")
 _TEXT_FIELD = "this Field pads every batch"
 
 
-def counted(code: Code, lookups: Iterable[Lookup], value: Place, padding: Padding) -> Told | None:
+def counted(
+    code: Code,
+    lookups: Collection[Lookup],
+    value: Place,
+    padding: Padding,
+    known: dict[str, str] | None = None,
+) -> Told | None:
     """Lengths counted in the function around a value, from the ids that it was looked up by.
 
     Args:
@@ -28,7 +34,9 @@ def counted(code: Code, lookups: Iterable[Lookup], value: Place, padding: Paddin
         lookups: where embeddings look padded ids up.
         value: what the layer runs over, or what is handed on to it.
         padding: who padded it.
+        known: names of lengths that are counted already, by their ids; one more is added.
     """
+    known = {} if known is None else known
     layout = code.layout(value.path)
     here = layout.statement_at(value.start)
     scope = Scope(layout, here)
@@ -39,19 +47,32 @@ def counted(code: Code, lookups: Iterable[Lookup], value: Place, padding: Paddin
     made_of = origins(scope, chain[-1], here.node.start)
     calls = {(one.start, one.end) for whole in made_of for one in ir.nodes_in(whole)}
     for lookup in lookups:
-        ids = lookup.ids.padding
-        if lookup.place.path != value.path or ids is None or ids.steps[:1] != padding.steps[:1]:
+        theirs = lookup.ids.padding
+        if lookup.place.path != value.path or theirs is None:
+            continue
+        if theirs.steps[:1] != padding.steps[:1]:
             continue
         if (lookup.place.start, lookup.place.end) in calls:
-            told = _from_lookup(layout, scope, lookup, here)
+            several = sum(one.place.path == value.path for one in lookups) > 1
+            told = _from_lookup(layout, scope, lookup, here, known, several=several)
             if told is None:
                 return None
             found[told[0]] = told[1]
-    return next(iter(found.values())) if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    ((ids, only),) = found.items()
+    known[f"{value.path}: {ids}"] = only.lengths
+    return only
 
 
 def _from_lookup(
-    layout: Layout, scope: Scope, lookup: Lookup, here: Statement
+    layout: Layout,
+    scope: Scope,
+    lookup: Lookup,
+    here: Statement,
+    known: dict[str, str],
+    *,
+    several: bool,
 ) -> tuple[str, Told] | None:
     """The ids, and the lengths that are counted from them."""
     there = layout.statement_at(lookup.place.start)
@@ -71,7 +92,13 @@ def _from_lookup(
     if padding_id is None or batch_axis is None or not _REPEATABLE.fullmatch(ids):
         return None
     ids = _TO_LONG.sub("", ids)
-    name = scope.fresh("lengths", "seq_lengths")
+    counted_already = known.get(f"{lookup.place.path}: {ids}")
+    if counted_already is not None:
+        name = counted_already
+        return ids, Told(name, name, f"{name}.cpu()")
+    own = f"{re.findall(r'[A-Za-z_]+', ids)[-1]}_lengths"
+    wanted = (own,) if several else ("lengths", own)
+    name = scope.fresh(*wanted, "seq_lengths", besides=set(known.values()))
     line = f"{name} = ({ids} != {padding_id}).sum(dim={1 - batch_axis}).clamp(min=1)"
     if padding_id.isdecimal():
         line += f"  # {padding_id} is the id of padding"

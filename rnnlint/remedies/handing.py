@@ -63,6 +63,8 @@ class _Way:
         self.batches = Batches(program, padding)
         self._parameters: dict[int, str] = {}
         self._called: set[str] = set()
+        self._counted: dict[str, str] = {}
+        """The names of lengths that are counted on the way, by the ids."""
 
     def parameter(self, function: ir.FunctionDef, path: str) -> str:
         """Give a function the lengths as a parameter, and all its calls an argument.
@@ -165,7 +167,7 @@ class _Way:
         told = around.lengths(given) or self.from_batch(around, value)
         if told is None:
             lookups = self.program.passages.lookups.values()
-            told = counted(self.code, lookups, value, self.batches.padding)
+            told = counted(self.code, lookups, value, self.batches.padding, self._counted)
         if told is not None:
             return told
         if around.scope.node is None:

@@ -239,7 +239,7 @@ def _filled(maker: Maker) -> str | None:
 def _of_rows(maker: Maker, target: ir.Subscript) -> str | None:
     """The bound of the slice, for each sequence that a loop goes over."""
     slices = [one for one in target.index if isinstance(one, ir.Slice) and one.upper is not None]
-    if len(slices) != 1 or slices[0].upper is None:
+    if not slices or slices[0].upper is None:
         return None
     bound = _text(maker, slices[0].upper)
     loops = [

@@ -7,9 +7,11 @@ from weakref import WeakKeyDictionary
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing.layout import CannotPlaceError
-from rnnlint.fixing.scopes import chain_to
+from rnnlint.fixing.scopes import Scope, chain_to, origins
+from rnnlint.lowering import ir
 from rnnlint.remedies import counting, handing
 from rnnlint.remedies.packing import Recurrence, packed
+from rnnlint.remedies.producing import last_name
 from rnnlint.remedies.readings import ReadSteps
 from rnnlint.remedies.told import Told, at
 from rnnlint.semantics import modules, values
@@ -18,6 +20,7 @@ from rnnlint.semantics.program import Program
 
 _KNOWN: WeakKeyDictionary[Program, dict[values.Place, Fix | None]] = WeakKeyDictionary()
 """The repairs of each program, which two rules ask for and many calls share."""
+_OTHER_STEPS = ("cat", "concat", "concatenate", "flip", "roll", "narrow", "chunk", "split")
 _STEPS = ("last-step", "half-step", "pooled")
 
 
@@ -40,6 +43,7 @@ def _repair(program: Program, call: LayerCall) -> Fix | None:
         if one.place == call.place and one.input.padding is not None
     ]
     try:
+        _check_whole(program, call)
         layer = _recurrence(calls)
         readings = _readings(program, calls)
     except CannotPlaceError:
@@ -73,6 +77,32 @@ def _recurrence(calls: Sequence[LayerCall]) -> Recurrence:
     known = isinstance(direction, values.Const) and not direction.option
     bidirectional = bool(direction.value) if known and isinstance(direction, values.Const) else None
     return Recurrence(calls[0].place, batch_first, bidirectional, kinds == {"LSTM"})
+
+
+def _check_whole(program: Program, call: LayerCall) -> None:
+    """What the layer runs over has the steps of the batch: nothing is cut off or put in front.
+
+    Raises:
+        CannotPlaceError: it may have others.
+    """
+    value = _input(program, call)
+    layout = program.code.layout(value.path)
+    statement = layout.statement_at(value.start)
+    chain = chain_to(statement.node, value.start, value.end)
+    made_of = origins(Scope(layout, statement), chain[-1], statement.node.start) if chain else []
+    if any(_changes_steps(node) for node in ir.nodes_in(tuple(made_of))):
+        raise CannotPlaceError("the batch has other steps when it reaches the layer")
+
+
+def _changes_steps(node: ir.Node) -> bool:
+    if isinstance(node, ir.Subscript):
+        slices = [one for one in node.index[:2] if isinstance(one, ir.Slice)]
+        return any(one.lower is not None or one.upper is not None for one in slices)
+    if not isinstance(node, ir.Call) or last_name(node.func) not in _OTHER_STEPS:
+        return False
+    axes = [one.value for one in node.args if one.keyword in ("dim", "axis")]
+    axes += [one.value for one in node.args[1:2] if one.keyword is None]
+    return not any(isinstance(one, ir.Const) and one.value in (2, -1) for one in axes)
 
 
 def _readings(program: Program, calls: Sequence[LayerCall]) -> list[ReadSteps]:

@@ -95,6 +95,8 @@ class Around:
             given = [scope.value(name) for scope in self.scopes]
             if "." in name or not all(one is not None and _is_lengths(one) for one in given):
                 continue
+            if _SAYS_MASK.fullmatch(name):
+                continue
             if any(isinstance(one, values.ListObject) for one in given) and not _says_lengths(name):
                 continue
             if self.is_bound(name) and given[0] is not None:
@@ -134,7 +136,7 @@ class Around:
     def _told(self, name: str, value: Value, *, is_alone: bool) -> Told | None:
         is_list = not isinstance(value, Tensor)
         if not _UNNAMED.fullmatch(name):
-            return named(name, is_list=is_list, is_certain=is_alone and not is_list)
+            return named(name, is_list=is_list, is_certain=is_alone and _says_lengths(name))
         target = self._unnamed(name)
         if target is None:
             return None
