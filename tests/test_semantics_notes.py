@@ -14,15 +14,15 @@ THROWN_AWAY = [
     ("hidden[0].detach()", False),
     ("[h.detach() for h in hidden]", False),
     ("for h in hidden:\n        h = h.detach()", True),
-    ("for h in hidden:\n        h.detach()", False),
+    ("for h in hidden:\n        h.detach()", True),
 ]
 
 
-@pytest.mark.parametrize(("statement", "bound"), THROWN_AWAY)
-def test_a_result_that_is_thrown_away_is_noted(statement: str, bound: bool) -> None:
+@pytest.mark.parametrize(("statement", "looped"), THROWN_AWAY)
+def test_a_result_that_is_thrown_away_is_noted(statement: str, looped: bool) -> None:
     noted = analysed(f"{CARRIED}    {statement}").possible(events.Discarded)
     assert noted
-    assert {note.bound for note in noted} == {bound}
+    assert any(note.loop is not None and note.over is not None for note in noted) == looped
     assert any(values.members(note.value) for note in noted)
 
 
@@ -214,3 +214,72 @@ def test_the_turns_of_a_loop_are_counted(over: str, turns: int | None) -> None:
     assert program.turns_of(number) == turns
     assert program.loader_of(number) is None
     assert program.is_whole(number)
+
+
+def test_notes_have_an_order_of_their_own() -> None:
+    program = analysed("drop = nn.Dropout()\ndrop.train()\ndrop(x)\ndrop.eval()")
+    read = only(program.possible(events.ModeRead))
+    first, second = program.possible(events.Mode)
+    assert first.number < read.number < second.number
+
+
+def test_a_branch_parts_events() -> None:
+    program = analysed(
+        f"{LAYER}if flag:\n    lstm(x)\nelse:\n    lstm(x)\nif other:\n    lstm(x)\nlstm(x)"
+    )
+    left, right, other, after = program.of(events.LayerCall)
+    assert not left.goes_with(right)
+    assert not right.goes_with(left)
+    assert left.goes_with(other)
+    assert left.goes_with(after)
+
+
+LOOP = """
+model = nn.LSTM(4, 8)
+optimizer = optim.Adam(model.parameters())
+for epoch in range({epochs}):
+    for x in loader:
+        model(x)[0].mean().backward()
+        {step}
+"""
+
+
+@pytest.mark.parametrize(("epochs", "again"), [("10", True), ("1", False), ("n", True)])
+def test_what_comes_again(epochs: str, again: bool) -> None:
+    program = analysed(LOOP.format(epochs=epochs, step="optimizer.step()"))
+    backward = program.of(events.Backward)[0]
+    (_, outer, _), (_, inner, _) = backward.loops
+    assert program.training_loop(backward) == inner
+    assert program.comes_again(backward, inner)
+    assert program.comes_again(backward, outer) == again
+
+
+def test_a_loop_without_a_step_trains_nothing() -> None:
+    program = analysed(LOOP.format(epochs="10", step="pass"))
+    assert program.training_loop(program.of(events.Backward)[0]) is None
+
+
+def test_layers_of_a_sequential_that_is_inherited_from_are_found() -> None:
+    program = analysed(
+        """
+class Head(nn.Sequential):
+    def __init__(self):
+        super().__init__()
+        self.add_module("drop", nn.Dropout(0.5))
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = Head()
+net = Net()
+net.eval()
+"""
+    )
+    mode = only(program.possible(events.Mode))
+    assert {layer.kind for layer in mode.layers} == {"Dropout"}
+
+
+def test_a_loss_times_a_length_is_still_a_loss() -> None:
+    program = analysed(
+        f"{LAYER}total = 0\nfor _ in loader:\n    total += lstm(x)[0].mean() * len(x)"
+    )
+    assert program.possible(events.Accumulated)

@@ -216,7 +216,11 @@ _READERS: dict[type, Callable[[Interpreter, Any, str, Place], Value]] = {
 }
 
 
-_UNKNOWNS: dict[str, Value] = {"grad": values.Gradient(), "shape": values.Shape()}
+_UNKNOWNS: dict[str, Value] = {
+    "grad": values.Gradient(),
+    "shape": values.Shape(),
+    "estimated_stepping_batches": values.Size(),
+}
 """Attributes whose name says what they are, whoever's they may be."""
 
 

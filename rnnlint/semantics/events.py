@@ -62,6 +62,13 @@ class Event:
     def hypothetical(self) -> bool:
         return self.context.hypothetical
 
+    def goes_with(self, other: Event) -> bool:
+        """Whether both lie on one way through the program: no branch parts them."""
+        taken = dict(self.context.conditions)
+        return not taken or all(
+            taken.get(place, arm) == arm for place, arm in other.context.conditions
+        )
+
     @property
     def conditional(self) -> bool:
         """Whether a test decides if this happens (and not only to which alternative)."""
@@ -302,27 +309,38 @@ class Note(Event):
     """Base of what is seen in passing.
 
     Nothing happens there, so no loop and no function runs again for its sake.  A note has
-    the time of the event that follows it.
+    the time of the event that follows it, and `number` tells the order of notes.
     """
 
-    __slots__ = ()
+    __slots__ = ("number",)
+
+    def __init__(self, place: Place, context: Context) -> None:
+        super().__init__(place, context)
+        self.number = 0
 
 
 class Discarded(Note):
     """The result of an operation that changes nothing in place is thrown away: `h.detach()`.
 
-    `bound` says that a loop variable takes it, and the next turn loses it.
+    Where the value is the variable of a loop, `loop` is that loop and `over` what it goes over.
     """
 
-    __slots__ = ("bound", "name", "value")
+    __slots__ = ("loop", "name", "over", "value")
 
     def __init__(
-        self, place: Place, context: Context, name: str, value: Value, bound: bool = False
+        self,
+        place: Place,
+        context: Context,
+        name: str,
+        value: Value,
+        loop: Place | None = None,
+        over: Place | None = None,
     ) -> None:
         super().__init__(place, context)
         self.name = name
         self.value = value
-        self.bound = bound
+        self.loop = loop
+        self.over = over
 
 
 class Mode(Note):

@@ -198,10 +198,12 @@ def _schedule_configured(run: Interpreter, configured: Value, place: Place) -> N
             entries = item.fields["entries"]
             inner = entries.get("scheduler", entries.get("lr_scheduler", UNKNOWN))
             monitor = entries.get("monitor", told)
+            interval = entries.get("interval", values.Const("epoch"))
         else:
-            inner, monitor = item, told
+            inner, monitor, interval = item, told, values.Const("epoch")
         for member in values.members(inner):
             if isinstance(member, values.Thing) and member.kind == "scheduler":
+                member.options["<interval>"] = interval
                 optimizer = member.options.get("optimizer", UNKNOWN)
                 count = 0 if monitor is None else 1
                 run.emit(

@@ -159,6 +159,7 @@ class Interpreter:
     def note(self, note: events.Note) -> None:
         """Take down what is seen in passing."""
         note.time = len(self.events)
+        note.number = len(self.notes)
         self.notes.append(note)
 
     def tick(self) -> None:

@@ -147,7 +147,7 @@ def children(value: Value) -> list[tuple[str, Value]]:
             if isinstance(child, Value) and name != "<base>" and _is_module_like(child)
         ] + (
             [("", value.fields["<base>"])]
-            if isinstance(value.fields.get("<base>"), values.Layer)
+            if isinstance(value.fields.get("<base>"), (values.Layer, values.Container))
             else []
         )
     return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import events, expressions, modules, naming, values
+from rnnlint.semantics import events, expressions, modules, naming, tensors, values
 from rnnlint.semantics.frames import Frame
 from rnnlint.semantics.values import Place, Value
 
@@ -37,11 +37,16 @@ def note_loop_variable(run: Interpreter, node: ir.For, item: Value, frame: Frame
     if len(node.body) != 1 or not isinstance(node.target, ir.Name):
         return
     only = node.body[0]
-    if not isinstance(only, ir.Assign) or only.value is None or not _is_detach(only.value):
+    if not isinstance(only, (ir.Assign, ir.ExprStmt)) or only.value is None:
         return
-    names = [*only.targets, _receiver(only.value)]
-    if all(isinstance(name, ir.Name) and name.id == node.target.id for name in names):
-        run.note(events.Discarded(frame.place(only), run.context, "detach", item, bound=True))
+    targets = only.targets if isinstance(only, ir.Assign) else ()
+    names = [*targets, _receiver(only.value)]
+    variable = node.target.id
+    if _is_detach(only.value) and all(
+        isinstance(name, ir.Name) and name.id == variable for name in names
+    ):
+        place, loop, over = (frame.place(one) for one in (only, node, node.iter))
+        run.note(events.Discarded(place, run.context, "detach", item, loop, over))
 
 
 def _is_detach(node: ir.Expr) -> bool:
@@ -93,7 +98,7 @@ def _note_accumulated(
     operand: ir.Expr,
     frame: Frame,
 ) -> None:
-    if isinstance(added, values.Tensor) and added.calls:
+    if tensors.graph_of(added):
         note = events.Accumulated(
             place, run.context, before, added, frame.place(total), frame.place(operand)
         )

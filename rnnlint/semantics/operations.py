@@ -68,12 +68,13 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return _constants(op, left, right)
     if isinstance(left, values.Const) and isinstance(left.value, str) and op in ("+", "%"):
         return values.Prefix(left.value if op == "+" else left.value.split("%")[0])
-    symbolic = _symbolic(op, left, right, place)
+    graphs = [v for v in (left, right) if isinstance(v, values.Tensor) and (v.calls or v.loss)]
+    # `loss * len(batch)` is no size.
+    symbolic = None if graphs else _symbolic(op, left, right, place)
     if symbolic is not None:
         return symbolic
     if op == "+" and _is_sequence(left) and _is_sequence(right):
         return _concatenated(run, left, right)
-    graphs = [v for v in (left, right) if isinstance(v, values.Tensor) and (v.calls or v.loss)]
     parameters = isinstance(left, values.Parameter) or isinstance(right, values.Parameter)
     if parameters and not graphs:
         # Still the parameter's own content: `mask * weight`.

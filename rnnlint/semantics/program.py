@@ -254,8 +254,6 @@ class Program:
         """All that happens inside one execution of a loop."""
         return self._inside.get(number, ())
 
-    # --- training iterations ---
-
     def loader_of(self, number: int) -> values.Thing | None:
         """The loader whose batches one execution of a loop goes over, if that was seen."""
         return _loader_in(self._run.loop_sources.get(number, values.UNKNOWN))
@@ -286,16 +284,36 @@ class Program:
     def _cut_loops(self) -> frozenset[int]:
         return frozenset(number for _, number, _ in self._run.cut)
 
+    # --- training iterations ---
+
+    def training_loop(self, backward: events.Backward) -> int | None:
+        """The innermost loop around a backward pass which also steps an optimizer."""
+        for _, number, _ in reversed(backward.loops):
+            if number in self._stepping_loops:
+                return number
+        return None
+
     def iteration_of(self, backward: events.Backward) -> Sequence[events.Event]:
         """All that happens in the loop that trains with this backward pass.
 
         That is the innermost loop around it which also steps an optimizer, or the
         whole run of its entry point when none does.
         """
-        for _, number, _ in reversed(backward.loops):
-            if number in self._stepping_loops:
-                return self.events_in_loop(number)
-        return self._run_of[backward.context.entry]
+        number = self.training_loop(backward)
+        return self._run_of[backward.context.entry] if number is None else self._inside[number]
+
+    def comes_again(self, event: events.Event, number: int) -> bool:
+        """Whether a loop runs the code of an event in more than one turn, all of them seen."""
+        if not self.is_whole(number) or self.turns_of(number) == 1:
+            return False
+        turns = {
+            turn
+            for other in self.events_in_loop(number)
+            if other.place == event.place
+            for _, known, turn in other.loops
+            if known == number
+        }
+        return len(turns) > 1
 
     @cached_property
     def _stepping_runs(self) -> frozenset[int]:
@@ -401,14 +419,6 @@ def _is_step(event: events.Event) -> bool:
     return isinstance(event, events.OptimizerEvent) and event.what == "step"
 
 
-def _is_lightnings(optimizer: values.Value) -> bool:
-    """Whether a LightningModule hands the optimizer to its trainer."""
-    if not isinstance(optimizer, values.Thing):
-        return False
-    function = optimizer.options.get("<function>")
-    return isinstance(function, values.Const) and function.value == "configure_optimizers"
-
-
 def _loader_in(source: values.Value, depth: int = 3) -> values.Thing | None:
     for member in values.members(source):
         if isinstance(member, values.Thing) and member.kind == "loader":
@@ -419,6 +429,14 @@ def _loader_in(source: values.Value, depth: int = 3) -> values.Thing | None:
                 if found is not None:
                     return found
     return None
+
+
+def _is_lightnings(optimizer: values.Value) -> bool:
+    """Whether a LightningModule hands the optimizer to its trainer."""
+    if not isinstance(optimizer, values.Thing):
+        return False
+    function = optimizer.options.get("<function>")
+    return isinstance(function, values.Const) and function.value == "configure_optimizers"
 
 
 def analyse(

@@ -136,7 +136,9 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
         if isinstance(value, values.Const) and _follows_itself(target, node.value):
             old = expressions.evaluate(run, target, frame)
             value = UNKNOWN if _counts(run, target, old, value, frame) else value
-        elif isinstance(value, values.Tensor) and _follows_itself(target, node.value):
+        elif isinstance(value, (values.Tensor, values.Union)) and _follows_itself(
+            target, node.value
+        ):
             notes.note_sum(run, target, node.value, frame)
         assign(run, target, value, frame)
     return ""
@@ -186,7 +188,7 @@ def _augmented(run: Interpreter, node: ir.AugAssign, frame: Frame) -> Flow:
     if isinstance(left, values.Gradient):
         training.scale_gradient(run, left, node.op, place)
         return ""
-    if isinstance(right, values.Tensor) and node.op == "+":
+    if node.op == "+" and isinstance(right, (values.Tensor, values.Union)):
         notes.note_accumulation(run, left, right, place, node, frame)
     result = operations.binary(run, node.op, left, right, place)
     if _counts(run, node.target, left, result, frame):

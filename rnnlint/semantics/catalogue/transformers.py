@@ -21,8 +21,11 @@ _SCHEDULES = (
 TABLE: Table = {
     **entries("optimizer", "AdamW Adafactor", "transformers.", "params lr"),
     **entries("foreign_optimizer", "BertAdam OpenAIAdam", "transformers.", "params lr"),
-    **entries("scheduler", _SCHEDULES, "transformers.", "optimizer"),
-    "transformers.get_scheduler": Entry("scheduler", "get_scheduler", ("name", "optimizer")),
+    **entries("scheduler", _SCHEDULES, "transformers.",
+              "optimizer num_warmup_steps num_training_steps"),
+    "transformers.get_scheduler": Entry(
+        "scheduler", "get_scheduler", ("name", "optimizer", "num_warmup_steps",
+                                       "num_training_steps")),
     **entries("trainer", "Trainer Seq2SeqTrainer", "transformers.",
               "model args data_collator train_dataset eval_dataset"),
     **entries("module_base", "PreTrainedModel BertPreTrainedModel RobertaPreTrainedModel",
