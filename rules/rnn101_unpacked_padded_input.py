@@ -84,11 +84,28 @@ for x, lengths, y in DataLoader(rows, batch_size=4, collate_fn=collate):
 - A causal layer with one score a step and a loss that ignores the padding.
 
 ## Fix safety
-There is no automatic fix yet. Packing where lengths are at hand changes nothing else: with
-`enforce_sorted=False` PyTorch sorts inside and gives states back in the order of the batch.
-Lengths that are counted from ids are right only if the padding id never occurs as a token, so
-look before you derive them. If the output is read step by step, unpack it with
-`pad_packed_sequence`, and with `total_length=` where the number of steps must stay.
+The fix packs the batch, unpacks the output to the length that it had, and mends what read the
+padding with it (RNN103): the last step becomes the final state, or the last valid step; a mean
+is taken over valid steps; behind a maximum stands minus infinity. With `enforce_sorted=False`
+the order of the batch is free, and empty sequences are taken for one step, as packing knows
+none. With `fix-style = "runtime"` one call of the companion's `run_recurrent` does it.
+
+It is safe where a tensor of the batch's lengths is at hand in the function that calls the layer.
+The model then learns from other numbers, as it should: a checkpoint that was trained on the
+padding has to be trained again.
+
+It is unsafe, and wants a look, where the lengths come from elsewhere:
+
+- from a mask, from a list, or from what only its name tells to be the lengths;
+- from the code that calls the model, or from the function that makes the batches: each function
+  on the way gets a parameter, each call an argument, each loop over the batches a name, and the
+  batches one more item. All of them have to be seen, and checkpoints are not touched;
+- from the ids, if the embedding has a `padding_idx` or a torchtext Field keeps an id for padding.
+  Beware of tokens that have this id too.
+
+There is no fix where attention or a loss alone meets the padding, which packing leaves there;
+where the output is read in another function; where the batch is cut or prolonged before the
+layer; where models of other kinds are called in the same place; and in notebooks.
 
 ## References
 - [pack_padded_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html)

@@ -78,10 +78,17 @@ Without packing, `out[torch.arange(len(out)), lengths - 1]` is the same step.
 - The origin of the batch was not seen.
 
 ## Fix safety
-There is no automatic fix yet. Reading the last valid step needs the lengths where the output is
-read, so a signature may have to change. It gives other numbers than before, as it should: a
-checkpoint that was trained on the padded step has to be trained again. For a bidirectional
-layer the last valid step is not enough, see RNN110.
+Where the batch is packed already, the fix is safe: unpacking gives the lengths too, and the last
+valid step is read by them.
+
+Where it is not, packing it is the better part of the repair, so the fix is the one of RNN101, as
+safe as that: the last step becomes `h_n[-1]`, or `torch.cat([h_n[-2], h_n[-1]], dim=1)` of both
+directions, or else the step at `lengths - 1`; a mean is divided by the lengths; a maximum finds
+minus infinity behind each end.
+
+Either way the model reads other numbers than before, as it should: a checkpoint that was trained
+on the padded step has to be trained again. There is no fix where what is read was made of the
+output in another function, or where more is done with a maximum than is said here.
 
 ## References
 - [pad_packed_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pad_packed_sequence.html)
