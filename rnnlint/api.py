@@ -41,6 +41,7 @@ from rnnlint.semantics.events import (
     OptimizerEvent,
     Packing,
     Reading,
+    Reshaped,
 )
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place, Step
@@ -71,6 +72,7 @@ __all__ = [
     "Place",
     "Program",
     "Reading",
+    "Reshaped",
     "Rule",
     "Step",
     "clip_after",

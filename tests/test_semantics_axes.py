@@ -10,7 +10,7 @@ from programs import analysed, calls
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from rnnlint.semantics import values
+from rnnlint.semantics import events, values
 
 BATCH, TIME, FEATURES = 3, 7, 8
 NAMES = {BATCH: "batch", TIME: "time", FEATURES: "feature"}
@@ -159,3 +159,59 @@ def test_an_axis_is_the_same_size_wherever_it_is_moved() -> None:
     )
     names = [[axis.name for axis in call.input.axes[:2]] for call in calls(program)]
     assert names == [["batch", "time"], ["batch", "time"], ["", ""]]
+
+
+# --- reshapes and single numbers -------------------------------------------
+
+
+def reshapes(text: str) -> list[events.Reshaped]:
+    return list(analysed(f"rows = unseen()\nx = nn.GRU(8, 8)(pad_sequence(rows))[0]\n{text}").of(
+        events.Reshaped
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["view", "reshape"])
+def test_memory_that_is_cut_anew_is_noted(name: str) -> None:
+    (noted,) = reshapes(f"x.{name}(x.size(1), -1)\n")
+    assert noted.name == name
+    assert [axis.name for axis in noted.tensor.axes] == ["time", "batch", "feature"]
+    assert noted.sizes == (noted.tensor.axes[1].size, values.Const(-1))
+
+
+@pytest.mark.parametrize("call", ["torch.reshape(x, (x.size(1), -1))", "x.view((x.size(1), -1))"])
+def test_sizes_may_come_in_a_tuple(call: str) -> None:
+    assert len(reshapes(call)[0].sizes) == 2
+
+
+@pytest.mark.parametrize("call", ["x.view(*sizes)", "x.view(sizes)", "x.view_as(y)"])
+def test_sizes_that_are_not_known_are_not_noted(call: str) -> None:
+    assert not reshapes(call)
+
+
+def test_convolutions_give_new_sizes() -> None:
+    program = analysed(
+        "rows = unseen()\nx = nn.Embedding(9, 8)(pad_sequence(rows, batch_first=True))\n"
+        "y = nn.Conv1d(8, 4, 3)(x.transpose(1, 2))\nnn.GRU(4, 4)(x)\nnn.GRU(4, 4)(y)\n"
+    )
+    before, after = (call.input.axes for call in calls(program))
+    assert [axis.name for axis in after] == ["batch", "feature", "time"]
+    assert after[0] == before[0]
+    assert after[2].size != before[1].size
+
+
+@pytest.mark.parametrize("target", ["1", "0.5", "torch.tensor(0.5)"])
+def test_one_number_a_sample_makes_a_batch_of_one_axis(target: str) -> None:
+    program = analysed(
+        f"data = [(torch.randn(20, 8), {target}), (torch.randn(20, 8), 0)]\n"
+        "for x, y in DataLoader(data, 8):\n    nn.LSTM(8, 8)(y)\n"
+    )
+    given = calls(program)[0].input
+    assert [axis.name for axis in given.axes] == ["batch"]
+    assert given.rank == 1
+
+
+def test_a_tensor_made_from_sizes_knows_where() -> None:
+    program = analysed("h = torch.zeros(1, 4, 8).to('cuda')\nnn.GRU(8, 8)(unseen(), h)\n")
+    state = calls(program)[0].state
+    assert isinstance(state, values.Tensor)
+    assert state.made_at is not None

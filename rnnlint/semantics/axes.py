@@ -134,9 +134,17 @@ def appended(tensor: Tensor, axis: Axis) -> Tensor:
     return with_axes(tensor, [*tensor.axes, axis], tensor.open) if tensor.axes else tensor
 
 
-def filtered(tensor: Tensor) -> Tensor:
-    """After a convolution or pooling: the same axes, of which all but the batch have new sizes."""
-    kept = [axis if axis.name == "batch" else Axis(axis.name) for axis in tensor.axes]
+def filtered(tensor: Tensor, root: Any) -> Tensor:
+    """After a convolution or pooling: the same axes, of which all but the batch have new sizes.
+
+    Args:
+        tensor: what went in.
+        root: what identifies the new sizes.
+    """
+    kept = [
+        axis if axis.name == "batch" else Axis(axis.name, values.Size(root, number))
+        for number, axis in enumerate(tensor.axes)
+    ]
     return with_axes(tensor, kept, tensor.open)
 
 

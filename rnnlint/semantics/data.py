@@ -34,6 +34,7 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
     return Tensor(
         fresh=True,
+        made_at=place,
         axes=axes.of_sizes(given),
         open=not given,
         device=device,
@@ -112,7 +113,8 @@ def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
     for member in values.members(given) if given is not None else ():
         made = made or as_batch(member)
     if made is None:
-        made = Tensor(fresh=isinstance(given, (values.Size, values.Const)))
+        is_number = isinstance(given, (values.Size, values.Const))
+        made = Tensor(fresh=is_number, open=not is_number)
     if entry.effect == "device_tensor":
         device = "gpu"
     return tensors.on_device(made, device, place) if device == "gpu" else made
@@ -337,6 +339,10 @@ def with_batch(sample: Tensor, root: Place) -> Tensor:
     return axes.with_axes(sample, batch, open_=True)
 
 
+def _is_number(value: Value) -> bool:
+    return isinstance(value, values.Const) and isinstance(value.value, (int, float))
+
+
 def default_collate(sample: Value, place: Place) -> Value:
     """What PyTorch's own collate function makes of samples."""
     if isinstance(sample, Tensor):
@@ -344,6 +350,8 @@ def default_collate(sample: Value, place: Place) -> Value:
         return with_batch(tensors.changed(sample, batch_axis_steps=steps, fresh=False), place)
     if isinstance(sample, values.Size):
         return Tensor(lengths=True, order="arbitrary", axes=axes.of_batch(0, place)[:1], open=False)
+    if all(map(_is_number, values.members(sample))):
+        return Tensor(axes=axes.of_batch(0, place)[:1], open=False)
     if isinstance(sample, values.Tuple):
         return values.Tuple(tuple(default_collate(item, place) for item in sample.items))
     if isinstance(sample, values.DictObject):

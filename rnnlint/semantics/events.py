@@ -343,6 +343,20 @@ class Discarded(Note):
         self.over = over
 
 
+class Reshaped(Note):
+    """`tensor.view(sizes)`, `tensor.reshape(sizes)`: memory is cut into other axes."""
+
+    __slots__ = ("name", "sizes", "tensor")
+
+    def __init__(
+        self, place: Place, context: Context, name: str, tensor: Tensor, sizes: tuple[Value, ...]
+    ) -> None:
+        super().__init__(place, context)
+        self.name = name
+        self.tensor = tensor
+        self.sizes = sizes
+
+
 class Mode(Note):
     """`module.train()`, `module.eval()`; `training` is None when that is not known."""
 

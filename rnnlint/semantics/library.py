@@ -377,11 +377,11 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
     graph = tensors.graph_of(values.Tuple(tuple(arguments.all())))
     if layer.kind in _KEEPING:
         return _apply_elementwise(run, layer, source, place)
-    return _apply_across_steps(layer, source, graph)
+    return _apply_across_steps(layer, source, graph, place)
 
 
 def _apply_across_steps(
-    layer: values.Layer, source: values.Tensor, graph: frozenset[events.LayerCall]
+    layer: values.Layer, source: values.Tensor, graph: frozenset[events.LayerCall], place: Place
 ) -> values.Tensor:
     """Run a layer that mixes steps, or of which nothing is known."""
     if layer.kind.startswith("Transformer"):
@@ -390,7 +390,7 @@ def _apply_across_steps(
         return tensors.picked(source)
     if layer.kind.startswith(("Conv", "BatchNorm", "MaxPool", "AvgPool")):
         filtered = tensors.changed(tensors.derived(source), padding=source.padding)
-        return axes.filtered(axes.same_as(filtered, source))
+        return axes.filtered(axes.same_as(filtered, source), place)
     return tensors.changed(tensors.derived(source), calls=graph)
 
 

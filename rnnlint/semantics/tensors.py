@@ -352,16 +352,21 @@ def _squeeze(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Plac
     return axes.with_axes(tensor, tensor.axes[:axis], open_=True)
 
 
-def _view(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    """`x.view(n, -1)`: each argument is the size of an axis."""
-    given = _sizes(arguments)
-    if given is None:
-        return changed(axes.without(tensor), output_of=None)
-    seen = axes.viewed(tensor, given)
-    sizes = [axis.size for axis in tensor.axes[:2]]
-    if len(given) >= 3 and len(sizes) == 2 and all(map(axes.is_same_size, sizes, given)):
-        return changed(kept(seen), values_of=tensor.values_of)
-    return changed(seen, output_of=None)
+def _view(name: str) -> Method:
+    def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        """`x.view(n, -1)`: each argument is the size of an axis."""
+        given = _sizes(arguments)
+        if given is None:
+            return changed(axes.without(tensor), output_of=None)
+        seen = axes.viewed(tensor, given)
+        sizes = [axis.size for axis in tensor.axes[:2]]
+        if len(given) >= 3 and len(sizes) == 2 and all(map(axes.is_same_size, sizes, given)):
+            return changed(kept(seen), values_of=tensor.values_of)
+        if tensor.axes:
+            run.note(events.Reshaped(place, run.context, name, tensor, tuple(given)))
+        return changed(seen, output_of=None)
+
+    return effect
 
 
 def _sizes(arguments: Arguments) -> Sequence[Value] | None:
@@ -561,7 +566,8 @@ _METHODS: dict[str, Method] = {
     **_table(_permute, "permute"),
     **_table(_unsqueeze, "unsqueeze"),
     **_table(_squeeze, "squeeze"),
-    **_table(_view, "view reshape"),
+    "view": _view("view"),
+    "reshape": _view("reshape"),
     **_table(_reshape, "view_as reshape_as expand_as flatten expand repeat unflatten resize"),
     **_table(_reduce, "logsumexp prod norm std var any all cumsum"),
     **_table(_pool, "mean sum"),

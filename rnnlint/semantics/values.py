@@ -247,6 +247,8 @@ class Tensor(Record, frozen=True):
     attached: bool = True
     fresh: bool = False
     """Made from sizes and numbers alone (zeros, randn): holds no data."""
+    made_at: Place | None = None
+    """Where a fresh tensor was given its sizes."""
     drawn: Drawn | None = None
     """The random numbers that it consists of, and of nothing else."""
 
