@@ -12,6 +12,7 @@ from typing import ClassVar
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.remedies.activations import remove_activations, take_logarithms
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
 from rnnlint.remedies.filling import (
     fill_gate_by_gate,
@@ -85,6 +86,8 @@ __all__ = [
     "operations",
     "raise_forget_bias",
     "read_last_valid",
+    "remove_activations",
+    "take_logarithms",
     "tell_lengths",
     "tensors",
     "values",

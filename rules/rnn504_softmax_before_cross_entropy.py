@@ -76,9 +76,14 @@ Take the softmax where people read the result.
 - Sigmoid into `BCELoss`, which is the right pair.
 
 ## Fix safety
-There is no automatic fix yet. Removing the activation from the model changes its output for every
-other caller: code that prints probabilities, or compares them with 0.5, needs the activation at
-its own place.
+The fix removes the activation where it is applied, and its module where nothing else uses it; in
+front of the negative log-likelihood, it makes softmax log-softmax. It is unsafe, for it changes the
+model's output for every other caller: the largest score stays the largest, but code that prints
+probabilities needs the activation at its own place.
+
+There is no fix where the code around the loss or the model compares something with a number
+between 0 and 1, rounds it or takes its logarithm; where another loss is given the same output; or
+where the activation is chosen by an argument.
 
 ## References
 - [CrossEntropyLoss](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html)
@@ -89,7 +94,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, LossComputed, Program, Rule, Step, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Fix,
+    Level,
+    LossComputed,
+    Program,
+    Rule,
+    Step,
+    remove_activations,
+    take_logarithms,
+    values,
+)
 
 FAULTS = {
     ("CrossEntropyLoss", "softmax"): (
@@ -109,6 +126,7 @@ FAULTS = {
 
 class SoftmaxBeforeCrossEntropy(Rule):
     level = Level.ERROR
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for loss in program.chosen(LossComputed):
@@ -123,7 +141,35 @@ class SoftmaxBeforeCrossEntropy(Rule):
                 message,
                 help=remedy,
                 trail=[Step(activation.place, f"the {activation.kind} is applied here")],
+                fix=_fix(program, loss),
             )
+
+
+def _fix(program: Program, loss: LossComputed) -> Fix | None:
+    activations = {
+        each
+        for other in program.possible(LossComputed)
+        if other.place == loss.place
+        for each in _activations(other.prediction)
+    }
+    losses = [
+        other.kind
+        for other in program.possible(LossComputed)
+        if not activations.isdisjoint(_activations(other.prediction))
+    ]
+    if set(losses) != {loss.kind} or len({each.kind for each in activations}) != 1:
+        return None  # another loss wants the output as it is
+    if loss.kind == "NLLLoss":
+        return take_logarithms(program, activations)
+    return remove_activations(program, loss, activations)
+
+
+def _activations(prediction: values.Value) -> set[values.Activation]:
+    return {
+        member.activation
+        for member in values.members(prediction)
+        if isinstance(member, values.Tensor) and member.activation is not None
+    }
 
 
 def _activation(prediction: values.Value) -> values.Activation | None:
