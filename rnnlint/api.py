@@ -12,16 +12,22 @@ from typing import ClassVar
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.fixing.renaming import renamed
 from rnnlint.remedies.activations import remove_activations, take_logarithms
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
+from rnnlint.remedies.detaching import detach_state
 from rnnlint.remedies.filling import (
     fill_gate_by_gate,
     move_to_forget_gate,
     raise_forget_bias,
 )
 from rnnlint.remedies.final_states import join_final_states
+from rnnlint.remedies.metrics import watch_loss
+from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.repadded import read_last_valid
+from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
+from rnnlint.remedies.stepping import step_scheduler
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
     Accumulated,
@@ -78,19 +84,27 @@ __all__ = [
     "Step",
     "clip_after",
     "clip_in_trainer",
+    "detach_state",
     "events",
     "fill_gate_by_gate",
     "join_final_states",
     "modules",
+    "move_clip",
+    "move_scheduler",
     "move_to_forget_gate",
     "operations",
     "raise_forget_bias",
     "read_last_valid",
     "remove_activations",
+    "renamed",
+    "schedule",
+    "step_scheduler",
     "take_logarithms",
     "tell_lengths",
     "tensors",
+    "unscale_before",
     "values",
+    "watch_loss",
 ]
 
 

@@ -49,9 +49,12 @@ for _ in range(1000):
 - The order of events cannot be seen.
 
 ## Fix safety
-There is no automatic fix yet. Moving the clip between backward and step is safe when the three
-stand in one block: it does what the line says it does. Expect the run to change, since the clip
-takes effect for the first time; a threshold that never mattered may be far too small.
+The fix is safe: it moves the clip before the step where clip, backward pass and step stand in one
+block, and does what the line says it does. Expect the run to change, since the clip takes effect
+for the first time; a threshold that never mattered may be far too small.
+
+There is no fix where one of the three stands in another block or function, where the norm that the
+clip returns is used before the step, or where a gradient scaler would have to unscale first.
 
 ## References
 - [clip_grad_norm_](https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html)
@@ -64,6 +67,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Backward,
     Clip,
     Diagnostic,
@@ -73,6 +77,7 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
+    move_clip,
 )
 
 EFFECT = {
@@ -83,6 +88,7 @@ EFFECT = {
 
 class ClippingOutOfOrder(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):
@@ -96,6 +102,7 @@ class ClippingOutOfOrder(Rule):
                     f"this clips {EFFECT[before.what]}: it has no effect",
                     help="clip between loss.backward() and optimizer.step()",
                     trail=[Step(before.place, f"the {before.what} that comes before the clip")],
+                    fix=move_clip(program, clip),
                 )
 
     def _last_before(self, program: Program, clip: Clip) -> Event | None:

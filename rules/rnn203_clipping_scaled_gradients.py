@@ -56,10 +56,12 @@ for _ in range(1000):
 - accelerate and Lightning unscale by themselves.
 
 ## Fix safety
-There is no automatic fix yet. Inserting `scaler.unscale_(optimizer)` is safe where it is called
-once for each step: a second call for the same optimizer raises, and `scaler.step` knows that it
-has happened. The clip becomes as strong as it was meant to be, so a threshold that was raised
-to make the run work has to come down again.
+The fix is safe: it inserts `scaler.unscale_(optimizer)` before the clip, for each optimizer that
+the scaler steps. `scaler.step` knows that it has happened. The clip becomes as strong as it was
+meant to be, so a threshold that was raised to make the run work has to come down again.
+
+There is no fix where the clip does not stand beside the step, since a second `unscale_` for the
+same step raises.
 
 ## References
 - [Automatic mixed precision examples](https://pytorch.org/docs/stable/notes/amp_examples.html),
@@ -70,11 +72,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Backward, Clip, Diagnostic, Level, OptimizerEvent, Program, Rule, Step
+from rnnlint.api import (
+    Applicability,
+    Backward,
+    Clip,
+    Diagnostic,
+    Level,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    unscale_before,
+)
 
 
 class ClippingScaledGradients(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):
@@ -87,6 +101,7 @@ class ClippingScaledGradients(Rule):
                     "update is cut away",
                     help="call scaler.unscale_(optimizer) before clipping",
                     trail=[Step(backward.place, "the scaled backward pass")],
+                    fix=unscale_before(program, clip, backward),
                 )
 
     def _scaled_backward(self, program: Program, clip: Clip) -> Backward | None:

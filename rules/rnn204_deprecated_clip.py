@@ -42,8 +42,10 @@ for _ in range(1000):
 - `clip_grad_norm_` was imported under the old name.
 
 ## Fix safety
-There is no automatic fix yet. Adding the underscore, to the call and to the import, is safe: the
-old name does nothing but call the new one.
+The fix is safe: it adds the underscore, to the call and to the import. The old name does nothing
+but call the new one. A file that imports the name changes all its uses at once.
+
+There is no fix where the name reaches the call by way of another file or a variable.
 
 ## References
 - [clip_grad_norm_](https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html)
@@ -53,13 +55,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Backward, Clip, Diagnostic, Level, Program, Rule, Step
+from rnnlint.api import (
+    Applicability,
+    Backward,
+    CannotPlaceError,
+    Clip,
+    Diagnostic,
+    Fix,
+    Level,
+    Program,
+    Rule,
+    Step,
+    renamed,
+)
 
 DEPRECATED = "clip_grad_norm"
 
 
 class DeprecatedClip(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):
@@ -70,6 +85,7 @@ class DeprecatedClip(Rule):
                     f"torch.nn.utils.{clip.name} is the old name and is going away",
                     help=f"write {clip.name}_ with an underscore: it works in place",
                     trail=self._clipped(program, clip),
+                    fix=_fix(program, clip),
                 )
 
     def _clipped(self, program: Program, clip: Clip) -> list[Step]:
@@ -80,3 +96,11 @@ class DeprecatedClip(Rule):
             if backward.context.entry == clip.context.entry and backward.time < clip.time
         ]
         return [Step(before[-1].place, "the gradients of this backward pass")] if before else []
+
+
+def _fix(program: Program, clip: Clip) -> Fix | None:
+    try:
+        wanted = renamed(program.code, clip.place, clip.name, f"{clip.name}_")
+    except CannotPlaceError:
+        return None
+    return program.code.repair("add the underscore", wanted, Applicability.SAFE)

@@ -54,10 +54,13 @@ for _ in range(100):
 - No backward pass runs where it is carried: evaluation, sampling.
 
 ## Fix safety
-There is no automatic fix yet. Detaching the state before it is used is safe: a loop that raised
-runs, and the values that flow forward stay the same. Gradients no longer cross the border
-between iterations; if they should, run one backward pass over all of them. If the sequences of
-two batches have nothing to do with each other, recreate the state instead.
+The fix is safe: it detaches the state, or each part of it, in the loop before what uses it. A
+loop that raised runs, and the values that flow forward stay the same. Gradients no longer cross
+the border between iterations; if they should, run one backward pass over all of them. If the
+sequences of two batches have nothing to do with each other, recreate the state instead.
+
+There is no fix where the state has no name, where it is not known whether it is a tuple, or where
+a module keeps it and runs several times in one iteration.
 
 ## References
 - [The word language model of PyTorch's examples](https://github.com/pytorch/examples/tree/main/word_language_model)
@@ -68,11 +71,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Backward, Diagnostic, LayerCall, Level, Program, Rule, Step, tensors
+from rnnlint.api import (
+    Applicability,
+    Backward,
+    Diagnostic,
+    LayerCall,
+    Level,
+    Program,
+    Rule,
+    Step,
+    detach_state,
+    tensors,
+)
 
 
 class StateNotDetached(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         backwards = program.of(Backward)
@@ -98,6 +113,7 @@ class StateNotDetached(Rule):
                         Step(backward.place, "each iteration runs backward"),
                         *program.call_path(call, "it comes back here"),
                     ],
+                    fix=detach_state(program, call, loop),
                 )
                 break
 

@@ -64,10 +64,17 @@ for epoch in range(50):
 - The optimizer holds no recurrent layer, or what happens to it cannot be seen.
 
 ## Fix safety
-There is no automatic fix yet. Adding a scheduler is a change of the experiment: its length must
-fit the number of epochs, its step must stand at the right place (RNN303), and a metric may have
-to be passed (RNN304). If a constant rate is what you want, say so with
-`# rnnlint: ignore[RNN301]`.
+The fix is unsafe, for it changes the experiment. It builds a `CosineAnnealingLR` over the turns
+of the loop that trains, behind the optimizer or before the loop, and steps it at the end of each
+turn: once an epoch, or after each step where the loop has no epochs. It has a name like that of
+its optimizer. In Lightning `configure_optimizers` returns it beside the optimizer, over
+`self.trainer.max_epochs`. A resumed run begins a schedule of its own, unless you save the
+scheduler's state with the rest. If a constant rate is what you want, say so with `# rnnlint:
+ignore[RNN301]`.
+
+There is no fix where the number of turns is not known before the loop begins, where a count
+decides in which turns the optimizer steps, where several loops step it, or where the loop has no
+name for the optimizer.
 
 ## References
 - Greff and others, [LSTM: a search space odyssey](https://arxiv.org/abs/1503.04069)
@@ -81,6 +88,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Diagnostic,
     Level,
     Opaque,
@@ -88,6 +96,7 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
+    schedule,
     values,
 )
 
@@ -96,6 +105,7 @@ HINTS = ("sched", "lr", "warm", "rate", "decay", "anneal", "train", "fit", "engi
 
 class MissingLrScheduler(Rule):
     level = Level.ADVICE
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         by_place: dict[values.Place, list[values.Thing]] = {}
@@ -118,6 +128,7 @@ class MissingLrScheduler(Rule):
                     "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs), and "
                     "step it once an epoch",
                     trail=[Step(layer.place or place, f"it trains this {layer.kind}")],
+                    fix=schedule(program, built),
                 )
                 break
 

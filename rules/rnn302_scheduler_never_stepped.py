@@ -52,10 +52,13 @@ for epoch in range(50):
 - It is handed to code that cannot be seen.
 
 ## Fix safety
-There is no automatic fix yet. Where the step belongs depends on the scheduler: once an epoch for
-`StepLR`, `MultiStepLR` and `ReduceLROnPlateau`, once a batch for `OneCycleLR`, `CyclicLR` and
-warm-ups that count steps. The run changes, since the rate does; if the constant rate was right,
-delete the scheduler instead.
+The fix is unsafe: the run changes, since the rate does; if the constant rate was right, delete the
+scheduler instead. It steps the scheduler at the end of each epoch; `OneCycleLR`, `CyclicLR` and
+schedulers that are built from the number of batches after each batch; and hands
+`ReduceLROnPlateau` the loss of the validation, if one is at hand, else that of the training.
+
+There is no fix where the scheduler has no name in the loop, where several loops train, or where no
+loss can be told from others.
 
 ## References
 - [How to adjust learning rate](https://pytorch.org/docs/stable/optim.html), PyTorch's guide
@@ -65,11 +68,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Opaque, OptimizerEvent, Program, Rule, Step, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Level,
+    Opaque,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    step_scheduler,
+    values,
+)
 
 
 class SchedulerNeverStepped(Rule):
     level = Level.ERROR
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for attached in program.of(OptimizerEvent):
@@ -91,6 +106,7 @@ class SchedulerNeverStepped(Rule):
                 trail=[
                     Step(optimizer.place or scheduler.place, "the optimizer that it belongs to")
                 ],
+                fix=step_scheduler(program, scheduler, optimizer),
             )
 
     def _stepped(self, program: Program, attached: OptimizerEvent, scheduler: values.Thing) -> bool:

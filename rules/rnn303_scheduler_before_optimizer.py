@@ -53,8 +53,11 @@ for epoch in range(50):
 - The order cannot be seen.
 
 ## Fix safety
-There is no automatic fix yet. Moving the line behind the optimizer's step is safe when both stand
-in one block. The schedule is late by one compared with the old runs, that is, on time.
+The fix is safe: it moves the line to the end of the turn where it stands in one block with the
+training, directly behind that where `continue` may skip the end. The schedule is late by one
+compared with the old runs, that is, on time.
+
+There is no fix where another function steps the scheduler, or where it is told the epoch.
 
 ## References
 - [How to adjust learning rate](https://pytorch.org/docs/stable/optim.html), PyTorch's guide,
@@ -65,11 +68,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, OptimizerEvent, Program, Rule, Step, values
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Level,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    move_scheduler,
+    values,
+)
 
 
 class SchedulerBeforeOptimizer(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         first: dict[int, OptimizerEvent] = {}
@@ -87,6 +101,7 @@ class SchedulerBeforeOptimizer(Rule):
                 "is skipped",
                 help="step the scheduler at the end of the epoch, after optimizer.step()",
                 trail=[Step(step.place, "the optimizer's first step comes after it")],
+                fix=move_scheduler(program, scheduling, step),
             )
 
     def _first_step(self, program: Program, scheduling: OptimizerEvent) -> OptimizerEvent | None:

@@ -56,8 +56,12 @@ In Lightning, `return {"optimizer": optimizer, "lr_scheduler": scheduler, "monit
 - Lightning gets its `monitor`, beside the scheduler or in the scheduler's own dictionary.
 
 ## Fix safety
-There is no automatic fix yet. Which metric to watch is a choice: the loss of a validation set is
-the usual one, the training loss only says that training has stalled.
+The fix is unsafe, for which metric to watch is a choice: the loss of a validation set is the usual
+one, the training loss only says that training has stalled. It hands over the one loss that is at
+hand in the block of the step, that of a validation first. In Lightning it adds the `monitor` where
+the class logs one such loss.
+
+There is no fix where the scheduler waits for a maximum, or where several losses may be meant.
 
 ## References
 - [ReduceLROnPlateau](https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html)
@@ -67,11 +71,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, OptimizerEvent, Program, Rule, Step
+from rnnlint.api import (
+    Applicability,
+    Diagnostic,
+    Level,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    watch_loss,
+)
 
 
 class PlateauWithoutMetric(Rule):
     level = Level.ERROR
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for event in program.of(OptimizerEvent):
@@ -86,4 +100,5 @@ class PlateauWithoutMetric(Rule):
                     help="pass the validation loss: scheduler.step(val_loss); in Lightning return "
                     "it with a 'monitor' key",
                     trail=[Step(scheduler.place or event.place, "the scheduler is built here")],
+                    fix=watch_loss(program, event),
                 )

@@ -1,0 +1,124 @@
+"""The loss that a scheduler may watch: a name that holds one where it steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rnnlint.diagnostic import Applicability, Fix
+from rnnlint.fixing import operations
+from rnnlint.fixing.arguments import call_at
+from rnnlint.fixing.layout import CannotPlaceError, Statement
+from rnnlint.fixing.names import names_bound
+from rnnlint.lowering import ir
+from rnnlint.remedies.epochs import Epochs
+from rnnlint.semantics import values
+from rnnlint.semantics.events import OptimizerEvent
+from rnnlint.semantics.program import Program
+
+_VALIDATION = re.compile(r"(?=.*loss)(?=.*(?:val|valid|dev|eval|test))", re.IGNORECASE)
+_EPOCH = re.compile(r"(?=.*loss)(?=.*(?:train|epoch|total|running|mean|avg|average|sum))", re.I)
+_ANY = re.compile(r"loss", re.IGNORECASE)
+_NO_VALUE = re.compile(r"losses|fn|func|best|min|criterion|history", re.IGNORECASE)
+"""Names of what is no loss of this turn, but a list, a function or the best so far."""
+_LOGGED = re.compile(r"\.log\(\s*[\"'](?P<name>[^\"']+)[\"']")
+
+
+def loss_before(epochs: Epochs) -> str:
+    """A loss that each turn of a loop has computed at its end.
+
+    Raises:
+        CannotPlaceError: there is none, or several that may be meant.
+    """
+    node = epochs.last_in_turn()
+    number = next((n for n, one in enumerate(epochs.node.body) if one is node), None)
+    if number is None:
+        raise CannotPlaceError("not every turn computes a loss")
+    return _loss_of(epochs.node.body[: number + 1])
+
+
+def _loss_of(block: tuple[ir.Stmt, ...]) -> str:
+    """The loss that some statements bind, that of a validation first."""
+    bound = [name for node in block if _is_simple(node) for name in names_bound((node,))]
+    return _loss_among(bound)
+
+
+def _loss_among(names: Iterable[str]) -> str:
+    """The one name that speaks of a loss, that of a validation first."""
+    names = {name for name in names if not _NO_VALUE.search(name)}
+    for pattern in (_VALIDATION, _EPOCH, _ANY):
+        found = {name for name in names if pattern.search(name)}
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            raise CannotPlaceError("several losses may be meant")
+    raise CannotPlaceError("no loss is at hand")
+
+
+def _is_simple(node: ir.Stmt) -> bool:
+    return isinstance(node, (ir.Assign, ir.AugAssign, ir.With))
+
+
+def watch_loss(program: Program, event: OptimizerEvent) -> Fix | None:
+    """Tell a scheduler that waits for a plateau the loss that is at hand where it steps."""
+    scheduler = event.scheduler
+    if scheduler is None or scheduler.options.get("mode") == values.Const("max"):
+        return None
+    try:
+        statement = program.code.statement(event.place)
+        wanted = (
+            _monitored(program, event, statement)
+            if isinstance(statement.node, ir.Return)
+            else _told(program, event, statement)
+        )
+    except CannotPlaceError:
+        return None
+    return program.code.repair("watch the loss", [wanted], Applicability.UNSAFE)
+
+
+def _told(program: Program, event: OptimizerEvent, statement: Statement) -> operations.AnyOperation:
+    place = event.place
+    call_at(program.code.layout(place.path), place.start, place.end)
+    number = next(n for n, one in enumerate(statement.block) if one is statement.node)
+    loss = _loss_of(statement.block[:number])
+    return operations.AddArgument(place.path, place.start, place.end, loss)
+
+
+# --- Lightning -----------------------------------------------------------------
+
+
+def _monitored(
+    program: Program, event: OptimizerEvent, statement: Statement
+) -> operations.AnyOperation:
+    """What `configure_optimizers` returns, with the value that the module logs."""
+    layout = program.code.layout(event.place.path)
+    owner = next((one for one in statement.parents if isinstance(one, ir.ClassDef)), None)
+    value = statement.node.value if isinstance(statement.node, ir.Return) else None
+    if owner is None or value is None:
+        raise CannotPlaceError("the class is not seen")
+    start, end = layout.extent(owner)
+    logged = {match["name"] for match in _LOGGED.finditer(layout.text, start, end)}
+    entry = f'"monitor": "{_loss_among(logged)}"'
+    if isinstance(value, ir.Dict):
+        return _one_more(event.place.path, value, entry)
+    if isinstance(value, ir.Sequence) and len(value.elements) == 2:
+        schedulers = value.elements[1]
+        if isinstance(schedulers, ir.Sequence) and len(schedulers.elements) == 1:
+            one = schedulers.elements[0]
+            if isinstance(one, ir.Name):
+                code = f'{{"scheduler": {one.id}, {entry}}}'
+                return operations.Replace(event.place.path, one.start, one.end, code)
+            if isinstance(one, ir.Dict):
+                return _one_more(event.place.path, one, entry)
+    raise CannotPlaceError("what is returned has another form")
+
+
+def _one_more(path: str, given: ir.Dict, entry: str) -> operations.AnyOperation:
+    """An entry more for the dictionary that holds the scheduler."""
+    for key, value in zip(given.keys, given.values, strict=True):
+        if isinstance(key, ir.Const) and key.value == "lr_scheduler" and isinstance(value, ir.Dict):
+            return _one_more(path, value, entry)
+    if not given.values:
+        raise CannotPlaceError("the dictionary is empty")
+    last = given.values[-1].end
+    return operations.Replace(path, last, last, f", {entry}")
