@@ -202,7 +202,7 @@ def test_convolutions_give_new_sizes() -> None:
 @pytest.mark.parametrize("target", ["1", "0.5", "torch.tensor(0.5)"])
 def test_one_number_a_sample_makes_a_batch_of_one_axis(target: str) -> None:
     program = analysed(
-        f"data = [(torch.randn(20, 8), {target}), (torch.randn(20, 8), 0)]\n"
+        f"data = [(torch.randn(20, 8), {target}), (torch.randn(20, 8), {target})]\n"
         "for x, y in DataLoader(data, 8):\n    nn.LSTM(8, 8)(y)\n"
     )
     given = calls(program)[0].input

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint.semantics import axes, calls, iteration, modules, operations, tensors, values
+from rnnlint.semantics import axes, calls, iteration, joins, modules, operations, tensors, values
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
@@ -339,6 +339,14 @@ def with_batch(sample: Tensor, root: Place) -> Tensor:
     return axes.with_axes(sample, batch, open_=True)
 
 
+def _columns(samples: values.Union) -> list[Value] | None:
+    """The joined fields of samples that are tuples of one length."""
+    rows = [member.items for member in samples.members if isinstance(member, values.Tuple)]
+    if len(rows) < len(samples.members) or len({len(row) for row in rows}) > 1:
+        return None
+    return [joins.join(list(column)) for column in zip(*rows, strict=True)]
+
+
 def _is_number(value: Value) -> bool:
     return isinstance(value, values.Const) and isinstance(value.value, (int, float))
 
@@ -362,6 +370,9 @@ def default_collate(sample: Value, place: Place) -> Value:
         if made is not None and made.padding is not None:
             return axes.with_axes(made, axes.of_batch(0, place), open_=True)
     if isinstance(sample, values.Union):
+        columns = _columns(sample)
+        if columns is not None:
+            return values.Tuple(tuple(default_collate(column, place) for column in columns))
         found = tensors.tensors_in(sample)
         if found and len(found) == len(sample.members):
             return default_collate(modules.as_tensor(sample), place)
