@@ -390,6 +390,116 @@ predict(model, DataLoader(rows, batch_size=5, collate_fn=collate))
 }
 
 
+PAIRS = """
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+torch.manual_seed(0)
+
+
+def ids(n):
+    return torch.tensor([n * i % 29 for i in range(1, n + 1)])
+
+
+rows = [(ids(n), ids(m), n % 2) for n, m in ((7, 2), (3, 9), (9, 5), (1, 4), (5, 1))]
+
+
+def collate(batch):
+    questions, answers, labels = zip(*batch)
+    lengths = torch.tensor([[len(x) for x in questions], [len(x) for x in answers]])
+    return (
+        pad_sequence(questions, batch_first=True),
+        lengths[0],
+        pad_sequence(answers, batch_first=True),
+        lengths[1],
+        torch.tensor(labels),
+    )
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(30, 6, padding_idx=0)
+        self.rnn = nn.GRU(6, 8, batch_first=True)
+        self.head = nn.Linear(16, 2)
+
+    def encode(self, texts):
+        _, hidden = self.rnn(self.embedding(texts))
+        return hidden[-1]
+
+    def forward(self, questions, answers):
+        both = [self.encode(questions), self.encode(answers)]
+        return self.head(torch.cat(both, dim=1))
+
+
+def predict(model, loader):
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(questions, answers) for questions, _, answers, _, _ in loader])
+
+
+model = Net()
+loader = DataLoader(rows, batch_size=5, collate_fn=collate)
+optimizer = torch.optim.Adam(model.parameters())
+for epoch in range(2):
+    for questions, _, answers, _, labels in loader:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(questions, answers), labels).backward()
+        optimizer.step()
+    for questions, _, answers, _, labels in DataLoader(rows, 5, collate_fn=collate):
+        with torch.no_grad():
+            model(questions, answers)
+predict(model, loader)
+"""
+
+EPOCHS = (
+    (HEAD + LAST)
+    .replace("def collate", "def by_length")
+    .replace("class Net", "def collate(batch):\n    return by_length(batch)\n\n\nclass Net")
+    + """
+
+def main():
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters())
+    train_loader = DataLoader(rows, batch_size=5, shuffle=True, collate_fn=collate)
+    valid_loader = DataLoader(rows, batch_size=5, collate_fn=collate)
+    for epoch in range(2):
+        model.train()
+        for i, (texts, labels) in enumerate(train_loader):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(texts), labels).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            for i, (texts, labels) in enumerate(valid_loader):
+                _, predicted = torch.max(model(texts), 1)
+    return model
+
+
+def predict(model, loader):
+    scores = []
+    with torch.no_grad():
+        for batch in loader:
+            scores.append(model(batch[0]))
+    return torch.cat(scores)
+
+
+model = main()
+predict(model, DataLoader(rows, batch_size=5, collate_fn=collate))
+"""
+)
+
+PROGRAMS["two texts, one encoder"] = {"main.py": PAIRS}
+PROGRAMS["several loops in one function"] = {
+    "main.py": EPOCHS.replace(
+        "for batch in loader:\n            scores.append(model(batch[0]))",
+        "for texts, labels in loader:\n            scores.append(model(texts))",
+    )
+}
+
+
 @styles
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_lengths_come_from_where_they_are_known(name: str, style: str, tmp_path: Path) -> None:
@@ -402,3 +512,73 @@ def test_before_the_repair_the_padding_is_felt(name: str, tmp_path: Path) -> Non
     (tmp_path / "main.py").write_text(HEAD + MODELS[name] + TAIL, encoding="utf-8")
     with pytest.raises(AssertionError):
         assert_each_is_as_if_alone(run(tmp_path))
+
+
+# --- where there is none ---
+
+SHARED = (
+    LAST
+    + """
+
+class Bag(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.EmbeddingBag(30, 2)
+
+    def forward(self, texts):
+        return self.embedding(texts)
+"""
+)
+
+REFUSED = {
+    "another model is called in the same place": (HEAD + SHARED + TAIL).replace(
+        "model = Net()", "import sys\n    model = Net() if len(sys.argv) < 9 else Bag()"
+    ),
+    "the output is read in another function": HEAD
+    + model_of(
+        "nn.GRU(6, 8, batch_first=True)", "return last(self.rnn(self.embedding(texts))[0])", 8
+    ).replace(
+        "class Net",
+        "def last(out):\n    return nn.functional.pad(out[:, -1], (0, 0))\n\n\nclass Net",
+    )
+    + TAIL,
+    "the batch is cut": HEAD
+    + model_of(
+        "nn.GRU(6, 8, batch_first=True)",
+        "_, h = self.rnn(self.embedding(texts[:, :4]))\nreturn self.head(h[-1])",
+    )
+    + TAIL,
+    "the batch is used as a whole": (HEAD + LAST + TAIL).replace(
+        "    for texts, labels in loader:\n        optimizer",
+        "    for batch in loader:\n        texts, labels = batch\n        assert len(batch) == 2\n"
+        "        optimizer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_there_is_no_repair(name: str, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(REFUSED[name], encoding="utf-8")
+    result = repaired(tmp_path, inline_config=('select = ["RNN101", "RNN103"]',))
+    assert "RNN101" in result.codes
+    assert not result.offered
+    assert not result.texts
+
+
+def test_lengths_at_hand_are_safe_and_others_want_a_look(tmp_path: Path) -> None:
+    text = (HEAD + LAST + TAIL).replace(
+        "    return pad_sequence(texts, batch_first=True), torch.tensor(labels)",
+        "    lengths = torch.tensor([len(text) for text in texts])\n"
+        "    return pad_sequence(texts, batch_first=True), lengths, torch.tensor(labels)",
+    )
+    text = text.replace("for texts, labels in", "for texts, lengths, labels in")
+    (tmp_path / "main.py").write_text(text, encoding="utf-8")
+    select = ('select = ["RNN101", "RNN103"]',)
+    assert not repaired(tmp_path, unsafe=False, inline_config=select).texts
+    at_hand = text.replace("(self, texts)", "(self, texts, lengths)")
+    at_hand = at_hand.replace("model(texts)", "model(texts, lengths)")
+    (tmp_path / "main.py").write_text(at_hand, encoding="utf-8")
+    result = repaired(tmp_path, unsafe=False, inline_config=select)
+    assert not result.codes
+    (tmp_path / "main.py").write_text(result.texts["main.py"], encoding="utf-8")
+    assert_each_is_as_if_alone(run(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
+from rnnlint.fixing.code import Code
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.operations import AnyOperation
 from rnnlint.fixing.scopes import Scope, runs_before
@@ -54,8 +55,10 @@ class Batches:
         names = set(around.words(value).split())
         if self.maker.is_dict:
             return self._entry(around, names)
-        for holder in self._holders():
-            if self._is_before(holder, around) and names & self._bound_by(holder):
+        near = [one for one in self._holders() if is_before(self.code, one, around)]
+        near.sort(key=lambda one: -one.place.start)
+        for holder in near[:1]:  # the last that is bound before
+            if names & self._bound_by(holder):
                 name = self._names.get(holder.place) or around.scope.fresh(LENGTHS, "seq_lengths")
                 self._names[holder.place] = name
                 return named(name)
@@ -99,20 +102,27 @@ class Batches:
     # --- tuples ---
 
     def _holders(self) -> list[Holder]:
-        """What is given a batch as it comes."""
+        """What is given a batch as it comes.
+
+        Raises:
+            CannotPlaceError: the batches do not all look alike, or may go other ways.
+        """
+        sizes = {len(one.elements) for one in self.maker.batches if isinstance(one, ir.Sequence)}
+        if len(sizes) != 1:
+            raise CannotPlaceError("the batches do not all look alike")
         return [
             holder
             for holders in self.program.passages.holders.values()
             for holder in holders[:1]
-            if any(self._is_ours(value) for value in holder.items) and self._is_taken(holder)
+            # A tuple of another size was put together from parts of a batch.
+            if len(holder.items) in sizes
+            and any(self._is_ours(value) for value in holder.items)
+            and self._is_taken(holder)
         ]
 
     def _is_ours(self, value: Value) -> bool:
-        if not isinstance(value, Tensor) or value.padding is None:
-            return False
-        if value.calls or value.output_of is not None:
-            return False
-        return value.padding.steps[:1] == self.padding.steps[:1]
+        padding = _padding_in(value)
+        return padding is not None and padding.steps[:1] == self.padding.steps[:1]
 
     def _is_taken(self, holder: Holder) -> bool:
         """Whether a target is given a batch as it came, and not a tuple that is put together.
@@ -141,42 +151,14 @@ class Batches:
             return True
         raise CannotPlaceError("a batch goes through code that may take it apart")
 
-    def _is_before(self, holder: Holder, around: Around) -> bool:
-        """Whether a target is bound in the same function, before the statement."""
-        if holder.place.path != around.path:
-            return False
-        statement = around.layout.statement_at(holder.place.start)
-        if Scope(around.layout, statement).node is not around.scope.node:
-            return False
-        comprehension = _comprehension(statement.node, holder.place)
-        if comprehension is not None:
-            return comprehension.start <= around.offset < comprehension.end
-        is_around = any(parent is statement.node for parent in around.statement.parents)
-        if isinstance(statement.node, ir.For) and is_around:
-            return self._target(holder) is not None
-        return runs_before(statement, around.statement) and self._target(holder) is not None
-
     def _bound_by(self, holder: Holder) -> set[str]:
-        target = self._target(holder)
+        target = target_of(self.code, holder)
         elements = target.elements if target is not None else ()
         return {one.id for one in ir.nodes_in(elements) if isinstance(one, ir.Name)}
 
-    def _target(self, holder: Holder) -> ir.Sequence | None:
-        """The names into which a batch is unpacked."""
-        layout = self.code.layout(holder.place.path)
-        statement = layout.statement_at(holder.place.start)
-        for node in ir.nodes_in(statement.node):
-            exact = (node.start, node.end) == (holder.place.start, holder.place.end)
-            if isinstance(node, ir.Sequence) and exact:
-                return node
-        return None
-
     def _taken_out(self, holder: Holder) -> list[AnyOperation]:
         """One more name for one more item."""
-        layout, target = self.code.layout(holder.place.path), self._target(holder)
-        sizes = {len(one.elements) for one in self.maker.batches if isinstance(one, ir.Sequence)}
-        if sizes != {len(holder.items)}:
-            raise CannotPlaceError("the batches do not all look alike")
+        layout, target = self.code.layout(holder.place.path), target_of(self.code, holder)
         if target is None:
             self._check_whole(holder, layout)
             return []
@@ -211,6 +193,74 @@ class Batches:
         for use in scope.uses(name):
             if (use.start, use.end) not in allowed and use.start != holder.place.start:
                 raise CannotPlaceError("a batch is used as a whole")
+
+
+def padding_of(program: Program, around: Around, value: ir.Node) -> Padding | None:
+    """Who pads the batch from which a value comes, where the code around takes it apart."""
+    names = set(around.words(value).split())
+    found: list[tuple[int, Padding]] = []
+    for holders in program.passages.holders.values():
+        for holder in holders[:1]:
+            target = target_of(program.code, holder)
+            if target is None or not is_before(program.code, holder, around):
+                continue
+            for element, item in zip(target.elements, holder.items, strict=False):
+                is_named = isinstance(element, ir.Name) and element.id in names
+                padding = _padding_in(item)
+                if is_named and padding is not None:
+                    found.append((holder.place.start, padding))
+    if found:
+        return max(found, key=lambda one: one[0])[1]
+    return _padding_of_entry(around, value)
+
+
+def _padding_in(value: Value) -> Padding | None:
+    """The padding of data that no layer has seen yet."""
+    if not isinstance(value, Tensor) or value.calls or value.output_of is not None:
+        return None
+    return value.padding
+
+
+def _padding_of_entry(around: Around, value: ir.Node) -> Padding | None:
+    """The same for `batch["texts"]`."""
+    for node in ir.nodes_in(tuple(around.origins(value))):
+        if not isinstance(node, ir.Subscript) or not isinstance(node.value, ir.Name):
+            continue
+        key = node.index[0]
+        for scope in around.scopes[:1]:
+            held = scope.value(node.value.id)
+            if isinstance(held, values.DictObject) and isinstance(key, ir.Const):
+                entry = held.fields["entries"].get(key.value)
+                if isinstance(entry, Tensor) and entry.padding is not None:
+                    return entry.padding
+    return None
+
+
+def is_before(code: Code, holder: Holder, around: Around) -> bool:
+    """Whether a target is bound in the same function, before the statement."""
+    if holder.place.path != around.path:
+        return False
+    statement = around.layout.statement_at(holder.place.start)
+    if Scope(around.layout, statement).node is not around.scope.node:
+        return False
+    comprehension = _comprehension(statement.node, holder.place)
+    if comprehension is not None:
+        return comprehension.start <= around.offset < comprehension.end
+    if isinstance(statement.node, ir.For):
+        is_around = any(parent is statement.node for parent in around.statement.parents)
+        return is_around and target_of(code, holder) is not None
+    return runs_before(statement, around.statement) and target_of(code, holder) is not None
+
+
+def target_of(code: Code, holder: Holder) -> ir.Sequence | None:
+    """The names into which a batch is unpacked."""
+    layout = code.layout(holder.place.path)
+    statement = layout.statement_at(holder.place.start)
+    for node in ir.nodes_in(statement.node):
+        exact = (node.start, node.end) == (holder.place.start, holder.place.end)
+        if isinstance(node, ir.Sequence) and exact:
+            return node
+    return None
 
 
 def _comprehension(statement: ir.Stmt, target: Place) -> ir.Comprehension | None:

@@ -13,7 +13,7 @@ from rnnlint.lowering import ir
 from rnnlint.remedies.told import Told
 from rnnlint.semantics import modules, values
 from rnnlint.semantics.passages import Lookup
-from rnnlint.semantics.values import Padding, Place
+from rnnlint.semantics.values import Place
 
 _REPEATABLE = re.compile(r"[A-Za-z_][\w.]*(?:\.(?:t|long|int|clone|contiguous)\(\))*")
 _TO_LONG = re.compile(r"\.(?:long|int|clone|contiguous)\(\)")
@@ -24,7 +24,6 @@ def counted(
     code: Code,
     lookups: Collection[Lookup],
     value: Place,
-    padding: Padding,
     known: dict[str, str] | None = None,
 ) -> Told | None:
     """Lengths counted in the function around a value, from the ids that it was looked up by.
@@ -33,7 +32,6 @@ def counted(
         code: the project.
         lookups: where embeddings look padded ids up.
         value: what the layer runs over, or what is handed on to it.
-        padding: who padded it.
         known: names of lengths that are counted already, by their ids; one more is added.
     """
     known = {} if known is None else known
@@ -47,10 +45,7 @@ def counted(
     made_of = origins(scope, chain[-1], here.node.start)
     calls = {(one.start, one.end) for whole in made_of for one in ir.nodes_in(whole)}
     for lookup in lookups:
-        theirs = lookup.ids.padding
-        if lookup.place.path != value.path or theirs is None:
-            continue
-        if theirs.steps[:1] != padding.steps[:1]:
+        if lookup.place.path != value.path:
             continue
         if (lookup.place.start, lookup.place.end) in calls:
             several = sum(one.place.path == value.path for one in lookups) > 1

@@ -16,63 +16,88 @@ from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.scopes import Scope, chain_to
 from rnnlint.lowering import ir
-from rnnlint.remedies.batches import Batches
+from rnnlint.remedies.batches import Batches, padding_of
 from rnnlint.remedies.counting import counted
 from rnnlint.remedies.told import Around, Told, at, named
 from rnnlint.semantics import naming
 from rnnlint.semantics.passages import Site
 from rnnlint.semantics.program import Program
-from rnnlint.semantics.values import Padding, Place
+from rnnlint.semantics.values import Place
 
+_RECEIVERS = ("self", "cls")
 MAX_STEPS = 8
 """How many functions may be changed on the way."""
 
 
-def handed(
-    program: Program, value: Place, scopes: Sequence[naming.Scope], padding: Padding
-) -> Told | None:
+def handed(program: Program, value: Place, scopes: Sequence[naming.Scope]) -> Told | None:
     """Lengths that the function around a value takes from the batch, or is given.
 
     Args:
         program: the program.
         value: what the layer runs over.
         scopes: what the names around it stand for.
-        padding: who padded it.
 
     Raises:
         CannotPlaceError: some step of the way cannot be changed.
     """
     layout = program.code.layout(value.path)
     around = at(layout, value.path, value.start, scopes)
-    way = _Way(program, padding)
-    told = way.from_batch(around, value)
+    chain = chain_to(around.statement.node, value.start, value.end)
+    if not chain:
+        return None
+    way = _Way(program)
+    told = way.from_batch(around, chain[-1])
     if told is None:
         if around.scope.node is None:
             return None
-        told = named(way.parameter(around.scope.node, value.path))
-    return msgspec.structs.replace(told, before=(*way.operations, *way.batches.changes()))
+        told = named(way.parameter(around.scope.node, value.path, _slot(around, chain[-1])))
+    changes = way.batches.changes() if way.batches is not None else []
+    return msgspec.structs.replace(told, before=(*way.operations, *changes))
+
+
+def _slot(around: Around, value: ir.Node) -> str:
+    """The parameter by which the function around a value is given the batch.
+
+    Raises:
+        CannotPlaceError: that is none of them, or several.
+    """
+    names = set(around.words(value).split())
+    found = [
+        one.name
+        for one in around.scope.parameters
+        if one.name in names and one.name not in _RECEIVERS and not one.kind.startswith("*")
+    ]
+    if len(found) != 1:
+        raise CannotPlaceError("it is not clear where the batch comes from")
+    return found[0]
 
 
 class _Way:
     """The changes on the way from where the lengths are known."""
 
-    def __init__(self, program: Program, padding: Padding) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
         self.code = program.code
         self.operations: list[operations.AnyOperation] = []
-        self.batches = Batches(program, padding)
-        self._parameters: dict[int, str] = {}
+        self.batches: Batches | None = None
+        self._parameters: dict[tuple[int, str], str] = {}
+        """Names of the lengths, by the function and its parameter for the batch."""
         self._called: set[str] = set()
         self._counted: dict[str, str] = {}
         """The names of lengths that are counted on the way, by the ids."""
 
-    def parameter(self, function: ir.FunctionDef, path: str) -> str:
+    def parameter(self, function: ir.FunctionDef, path: str, slot: str) -> str:
         """Give a function the lengths as a parameter, and all its calls an argument.
+
+        Args:
+            function: the function.
+            path: where it stands.
+            slot: the parameter by which it is given the batch.
 
         Raises:
             CannotPlaceError: one of them cannot be changed.
         """
-        known = self._parameters.get(id(function))
+        known = self._parameters.get((id(function), slot))
         if known is not None:
             return known
         if len(self._parameters) >= MAX_STEPS:
@@ -80,40 +105,44 @@ class _Way:
         sites = self.program.passages.sites_of(function)
         if not sites or function.name.startswith("__"):
             raise CannotPlaceError(f"nobody is seen to call {function.name}")
-        name = self._name(function, path)
-        self._parameters[id(function)] = name
+        name = self._name(function, path, slot)
+        self._parameters[id(function), slot] = name
         position = self._declare(function, path, name)
-        is_method = any(
-            one.name in ("self", "cls") for one in function.params[:1]
-        ) and not _is_static(function)
         for site in sites:
-            self._pass(site, position - is_method, name)
+            self._pass(site, function, slot, position - _receives(function), name)
         self._refuse_unseen(sites)
         return name
 
-    def _name(self, function: ir.FunctionDef, path: str, depth: int = MAX_STEPS) -> str:
+    def _name(self, function: ir.FunctionDef, path: str, slot: str, depth: int = MAX_STEPS) -> str:
         """What the lengths are called in a function: as in the code that calls it, if it agrees."""
         layout = self.code.layout(path)
         scope = Scope(layout, layout.statement_at(function.body[0].start))
         theirs = {
-            self._name_at(site, depth)
+            self._name_at(site, function, slot, depth)
             for site in self.program.passages.sites_of(function)
             if site.scopes
         }
         name = theirs.pop() if len(theirs) == 1 else ""
-        return scope.fresh(*([name] if name.isidentifier() else []), "lengths", "seq_lengths")
+        taken = {known for (owner, _), known in self._parameters.items() if owner == id(function)}
+        wanted = [name] if name.isidentifier() else []
+        return scope.fresh(*wanted, "lengths", f"{slot}_lengths", besides=taken)
 
-    def _name_at(self, site: Site, depth: int) -> str:
+    def _name_at(self, site: Site, function: ir.FunctionDef, slot: str, depth: int) -> str:
         layout = self.code.layout(site.place.path)
         around = at(layout, site.place.path, site.place.start, site.scopes)
-        told = around.lengths(_handed_over(layout, site.place))
+        given = _handed_over(layout, site.place, function, slot)
+        told = around.lengths(given)
         if told is not None:
             return told.lengths
-        function = around.scope.node
-        known = self._parameters.get(id(function))
-        if known is not None or function is None or not depth:
-            return known or ""
-        return self._name(function, site.place.path, depth - 1)
+        caller = around.scope.node
+        if caller is None or not depth:
+            return ""
+        try:
+            theirs = _slot(around, given)
+        except CannotPlaceError:
+            return ""
+        known = self._parameters.get((id(caller), theirs))
+        return known or self._name(caller, site.place.path, theirs, depth - 1)
 
     def _declare(self, function: ir.FunctionDef, path: str, name: str) -> int:
         """Add the parameter before the first that has a default; return its position."""
@@ -136,15 +165,15 @@ class _Way:
         tensors = [one for one in written if one in ("Tensor", "torch.Tensor")]
         return f": {tensors[0]}" if tensors and len(written) == len(given) else ""
 
-    def _pass(self, site: Site, position: int, name: str) -> None:
+    def _pass(
+        self, site: Site, function: ir.FunctionDef, slot: str, position: int, name: str
+    ) -> None:
         passages = self.program.passages
         place = site.place
         if place in passages.chained:
             raise CannotPlaceError("a container calls the module")
         others = [
-            one.node
-            for one in passages.callees.get(place, {}).values()
-            if id(one.node) not in self._parameters
+            one.node for one in passages.callees.get(place, {}).values() if one.node is not function
         ]
         if others:
             raise CannotPlaceError("something else is called in the same place")
@@ -153,34 +182,51 @@ class _Way:
         if any(one.star for one in call.args):
             raise CannotPlaceError("the arguments of a call are not written out")
         self._called.add(_last_name(call.func))
-        told = self.known_at(place, site.scopes)
+        told = self.known_at(site, function, slot)
         self.operations += [*told.before, *_argument(place, call, position, name, told.lengths)]
 
-    def known_at(self, place: Place, scopes: Sequence[naming.Scope]) -> Told:
-        """The lengths as the code around a call can name them."""
-        layout = self.code.layout(place.path)
-        around = at(layout, place.path, place.start, scopes)
-        if not scopes:
+    def known_at(self, site: Site, function: ir.FunctionDef, slot: str) -> Told:
+        """The lengths as the code around a call can name them.
+
+        Raises:
+            CannotPlaceError: it cannot.
+        """
+        if not site.scopes:
             raise CannotPlaceError("what is handed over here was not seen")
-        given = _handed_over(layout, place)
-        value = Place(place.path, given.start, given.end)
-        told = around.lengths(given) or self.from_batch(around, value)
+        place = site.place
+        layout = self.code.layout(place.path)
+        around = at(layout, place.path, place.start, site.scopes)
+        given = _handed_over(layout, place, function, slot)
+        told = around.lengths(given) or self.from_batch(around, given)
         if told is None:
-            lookups = self.program.passages.lookups.values()
-            told = counted(self.code, lookups, value, self.batches.padding, self._counted)
+            value = Place(place.path, given.start, given.end)
+            lookups = list(self.program.passages.lookups.values())
+            told = counted(self.code, lookups, value, self._counted)
         if told is not None:
             return told
         if around.scope.node is None:
             raise CannotPlaceError("the lengths are not known here")
-        return named(self.parameter(around.scope.node, place.path))
+        return named(self.parameter(around.scope.node, place.path, _slot(around, given)))
 
-    def from_batch(self, around: Around, value: Place) -> Told | None:
-        """The lengths from a batch that is taken apart here, if there is one."""
-        chain = chain_to(around.statement.node, value.start, value.end)
+    def from_batch(self, around: Around, value: ir.Node) -> Told | None:
+        """The lengths from a batch that is taken apart here, if there is one.
+
+        Raises:
+            CannotPlaceError: another batch is needed too.
+        """
+        padding = padding_of(self.program, around, value)
+        if padding is None:
+            return None
+        batches = self.batches or Batches(self.program, padding)
+        if batches.padding.steps[:1] != padding.steps[:1]:
+            raise CannotPlaceError("batches of several kinds would have to change")
         try:
-            return self.batches.lengths_at(around, chain[-1]) if chain else None
+            told = batches.lengths_at(around, value)
         except CannotPlaceError:
             return None
+        if told is not None:
+            self.batches = batches
+        return told
 
     def _refuse_unseen(self, sites: Sequence[Site]) -> None:
         """A call of something unknown by the same name may be one more call."""
@@ -194,8 +240,12 @@ class _Way:
                 raise CannotPlaceError("there may be calls that were not seen")
 
 
-def _is_static(function: ir.FunctionDef) -> bool:
-    return any(isinstance(one, ir.Name) and one.id == "staticmethod" for one in function.decorators)
+def _receives(function: ir.FunctionDef) -> bool:
+    """Whether the first parameter is not given in the parentheses of a call."""
+    is_static = any(
+        isinstance(one, ir.Name) and one.id == "staticmethod" for one in function.decorators
+    )
+    return not is_static and any(one.name in _RECEIVERS for one in function.params[:1])
 
 
 def _last_name(function: ir.Expr) -> str:
@@ -204,12 +254,22 @@ def _last_name(function: ir.Expr) -> str:
     return function.id if isinstance(function, ir.Name) else ""
 
 
-def _handed_over(layout: Layout, place: Place) -> ir.Expr:
-    """The first argument of a call: the batch."""
+def _handed_over(layout: Layout, place: Place, function: ir.FunctionDef, slot: str) -> ir.Expr:
+    """What a call gives for a parameter: the batch.
+
+    Raises:
+        CannotPlaceError: that is not written out.
+    """
     call = call_at(layout, place.start, place.end)
-    if not call.args or call.args[0].star:
+    for one in call.args:
+        if one.keyword == slot:
+            return one.value
+    names = [one.name for one in function.params if one.kind.startswith("positional")]
+    position = names.index(slot) - _receives(function) if slot in names else -1
+    given = [one for one in call.args if one.keyword is None]
+    if not 0 <= position < len(given) or any(one.star for one in call.args):
         raise CannotPlaceError("what is handed over is not written out")
-    return call.args[0].value
+    return given[position].value
 
 
 def _argument(

@@ -231,9 +231,22 @@ def _filled(maker: Maker) -> str | None:
             continue
         for target in node.targets:
             here = (target.start, target.end) == (maker.call.start, maker.call.end)
-            if here and isinstance(target, ir.Subscript):
+            if here and isinstance(target, ir.Subscript) and _is_filled_once(maker, target):
                 return _of_rows(maker, target)
     return None
+
+
+def _is_filled_once(maker: Maker, target: ir.Subscript) -> bool:
+    """Whether nothing else is written into the rows, which may be longer."""
+    name = _text(maker, target.value)
+    written = [
+        one
+        for node in ir.nodes_in(maker.scope.body)
+        if isinstance(node, (ir.Assign, ir.AugAssign))
+        for one in (node.targets if isinstance(node, ir.Assign) else (node.target,))
+        if isinstance(one, ir.Subscript) and _text(maker, one.value) == name
+    ]
+    return len(written) == 1
 
 
 def _of_rows(maker: Maker, target: ir.Subscript) -> str | None:

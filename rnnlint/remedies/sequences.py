@@ -157,14 +157,14 @@ def _handed(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> To
     if program.exhausted or call.input.padding is None:
         return None
     scopes = [one.scope for one in calls if one.scope is not None]
-    return handing.handed(program, _input(program, call), scopes, call.input.padding)
+    return handing.handed(program, _input(program, call), scopes)
 
 
 def _counted(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> Told | None:
     if call.input.padding is None:
         return None
-    lookups = program.passages.lookups.values()
-    return counting.counted(program.code, lookups, _input(program, call), call.input.padding)
+    lookups = list(program.passages.lookups.values())
+    return counting.counted(program.code, lookups, _input(program, call))
 
 
 def _input(program: Program, call: LayerCall) -> values.Place:

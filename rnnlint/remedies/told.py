@@ -74,7 +74,7 @@ class Around:
     def lengths(self, value: ir.Node) -> Told | None:
         """The lengths of a batch, by what the names here stand for, else by what they say."""
         hint = self.words(value)
-        certain = list(self._named())
+        certain = list(self._named(hint))
         if certain:
             chosen = _nearest([name for name, _ in certain], hint)
             if chosen is None:
@@ -84,11 +84,15 @@ class Around:
 
     def words(self, value: ir.Node) -> str:
         """The names of what a value is made of, as a hint at what its lengths are called."""
-        made_of = origins(self.scope, value, self.statement.node.start)
-        names = {one.id: None for one in ir.nodes_in(tuple(made_of)) if isinstance(one, ir.Name)}
+        made_of = tuple(self.origins(value))
+        names = {one.id: None for one in ir.nodes_in(made_of) if isinstance(one, ir.Name)}
         return " ".join(names)
 
-    def _named(self) -> Iterator[tuple[str, Value]]:
+    def origins(self, value: ir.Node) -> list[ir.Node]:
+        """The expressions of which a value is made."""
+        return origins(self.scope, value, self.statement.node.start)
+
+    def _named(self, hint: str) -> Iterator[tuple[str, Value]]:
         if not self.scopes:
             return
         for name in self.scopes[0].names_of(_is_lengths):
@@ -97,7 +101,8 @@ class Around:
                 continue
             if _SAYS_MASK.fullmatch(name):
                 continue
-            if any(isinstance(one, values.ListObject) for one in given) and not _says_lengths(name):
+            is_list = any(isinstance(one, values.ListObject) for one in given)
+            if is_list and not (_says_lengths(name) or self._is_beside(name, hint)):
                 continue
             if self.is_bound(name) and given[0] is not None:
                 yield name, given[0]
@@ -120,18 +125,36 @@ class Around:
         return None
 
     def binding(self, name: str) -> ir.Stmt | None:
-        """The statement that binds a name before the statement runs."""
+        """The statement that last binds a name before the statement runs."""
+        found: list[ir.Stmt] = []
         for node in ir.nodes_in(self.scope.body):
             if not isinstance(node, (ir.Assign, ir.For, ir.With)):
                 continue
             if name not in set(names_bound((_head(node),))):
                 continue
             if any(parent is node for parent in self.statement.parents):
-                return node
+                found.append(node)
+                continue
             binding = self.layout.statement_at(node.start)
             if binding.node is node and runs_before(binding, self.statement):
-                return node
-        return None
+                found.append(node)
+        return max(found, key=lambda one: one.start, default=None)
+
+    def _is_beside(self, name: str, hint: str) -> bool:
+        """Whether a name comes out of one tuple with the batch."""
+        targets = self._targets(name)
+        bound = {one.id for one in ir.nodes_in(targets) if isinstance(one, ir.Name)}
+        return not bound.isdisjoint(hint.split())
+
+    def _targets(self, name: str) -> tuple[ir.Expr, ...]:
+        """The targets that bind a name before the statement runs."""
+        generated = self._generated(name)
+        if generated is not None:
+            return (generated,)
+        node = self.binding(name)
+        if isinstance(node, ir.For):
+            return (node.target,)
+        return node.targets if isinstance(node, ir.Assign) else ()
 
     def _told(self, name: str, value: Value, *, is_alone: bool) -> Told | None:
         is_list = not isinstance(value, Tensor)
@@ -147,13 +170,7 @@ class Around:
 
     def _unnamed(self, name: str) -> ir.Name | None:
         """Where `_` is bound, if that is one place of one target."""
-        generated = self._generated(name)
-        node = self.binding(name) if generated is None else None
-        targets: tuple[ir.Expr, ...] = () if generated is None else (generated,)
-        if isinstance(node, ir.For):
-            targets = (node.target,)
-        elif isinstance(node, ir.Assign):
-            targets = node.targets
+        targets = self._targets(name)
         found = [one for one in ir.nodes_in(targets) if isinstance(one, ir.Name) and one.id == name]
         return found[0] if len(found) == 1 else None
 
