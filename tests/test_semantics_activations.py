@@ -207,3 +207,24 @@ def test_turns_that_a_loop_does_not_take_are_told() -> None:
     assert [once.is_reached(note) for note in once.of(events.Activated)] == [False]
     assert [twice.is_reached(note) for note in twice.of(events.Activated)] == [True]
     assert [unknown.is_reached(note) for note in unknown.of(events.Activated)] == [True]
+
+
+ADJUSTED = ["w.data.mul_(mask)", "w.data.fill_diagonal_(1)", "w.data[0].add_(noise)"]
+LEFT_ALONE = ["w.requires_grad_(False)", "w.data.zero_()", "w.data.add_(w.grad)", "w.mul(2)"]
+
+
+@pytest.mark.parametrize("statement", ADJUSTED)
+def test_a_parameter_that_is_changed_in_place_is_noted(statement: str) -> None:
+    program = analysed(f"w = nn.Linear(2, 2).weight\n{statement}\n")
+    assert only(program.of(events.Adjusted)).parameter.name == "weight"
+
+
+@pytest.mark.parametrize("statement", LEFT_ALONE)
+def test_what_overwrites_or_keeps_a_parameter_does_not_adjust_it(statement: str) -> None:
+    assert not analysed(f"w = nn.Linear(2, 2).weight\n{statement}\n").of(events.Adjusted)
+
+
+def test_an_embedding_zeroes_its_own_row_of_padding() -> None:
+    program = analysed("nn.Embedding(9, 4, padding_idx=0)._fill_padding_idx_with_zero()\n")
+    init = only(program.of(events.Init))
+    assert (init.how, init.parameter.name, init.parameter.part) == ("zeros", "weight", "slice")

@@ -463,6 +463,16 @@ class Activated(Note):
         self.dim = dim
 
 
+class Adjusted(Note):
+    """A parameter's content is changed in place by what depends on it: `weight.mul_(mask)`."""
+
+    __slots__ = ("parameter",)
+
+    def __init__(self, place: Place, context: Context, parameter: Parameter) -> None:
+        super().__init__(place, context)
+        self.parameter = parameter
+
+
 class FinitenessTested(Note):
     """The program asks whether a number is infinite or none at all: a loss, a norm."""
 

@@ -33,6 +33,10 @@ def call_module_method(
         return module
     if isinstance(module, values.Layer) and name.startswith("reset_parameters"):
         return values.NONE
+    if isinstance(module, values.Layer) and name == "_fill_padding_idx_with_zero":
+        row = values.Parameter(module, "weight", 2, part="slice")
+        parameters.initialise(run, row, "zeros", values.Const(0), place)
+        return values.NONE
 
     return calls.opaque(
         run, name, Arguments([module, *arguments.positional], arguments.keywords), place

@@ -152,6 +152,15 @@ def note_activation(
         run.note(events.Activated(place, run.context, kind, given, dim, layer))
 
 
+def note_adjusted(run: Interpreter, parameter: values.Parameter, method: str, place: Place) -> None:
+    """`weight.data.mul_(mask)`, `weight.fill_diagonal_(1)`"""
+    if method.endswith("_") and method not in _KEEPING_CONTENT:
+        run.note(events.Adjusted(place, run.context, parameter))
+
+
+_KEEPING_CONTENT = frozenset({"requires_grad_", "detach_", "share_memory_", "rename_"})
+
+
 def note_finiteness(run: Interpreter, place: Place) -> None:
     """`torch.isnan(x)`, `math.isinf(x)`, `x == float("inf")`"""
     run.note(events.FinitenessTested(place, run.context))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import events, modules, values
+from rnnlint.semantics import events, modules, notes, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Tensor, Value
 
@@ -179,6 +179,7 @@ def call_parameter_method(
     if name.endswith("_") and any(isinstance(value, values.Gradient) for value in arguments.all()):
         run.emit(events.OptimizerEvent(place, run.context, "step", parameter))
         return parameter
+    notes.note_adjusted(run, parameter, name, place)
     if name in ("dim", "ndimension"):
         return UNKNOWN if parameter.rank is None else values.Const(parameter.rank)
     if name == "size":
