@@ -9,6 +9,7 @@ Everything here is plain PyTorch (2.4 or newer), and each module is usable alone
 - `losses`: losses that count real steps only
 - `batching`: padding, and batches of sequences of like length
 - `state`: state that goes on from batch to batch
+- `probes`: what a model and one batch show, and no reading of code does
 
 Install it with `pip install rnnlint[runtime]`.
 """
@@ -33,6 +34,7 @@ from rnnlint.runtime.losses import (
     masked_mse_loss,
     sequence_cross_entropy,
 )
+from rnnlint.runtime.probes import ProbeReport, ProbeResult, probe
 from rnnlint.runtime.schedules import (
     plateau,
     warmup_constant,
@@ -57,6 +59,8 @@ __all__ = [
     "LengthBucketBatchSampler",
     "NonFiniteGradientError",
     "PackedRNN",
+    "ProbeReport",
+    "ProbeResult",
     "RecurrentInitializationWarning",
     "StatefulRNN",
     "clip_gradients",
@@ -73,6 +77,7 @@ __all__ = [
     "masked_mse_loss",
     "pad_collate",
     "plateau",
+    "probe",
     "reverse_padded",
     "run_recurrent",
     "sequence_cross_entropy",
