@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 from rnnlint.fixing.layout import CannotPlaceError
+from rnnlint.fixing.names import names_bound
+from rnnlint.fixing.scopes import Scope as Around
+from rnnlint.lowering import ir
 from rnnlint.semantics import modules, values
 from rnnlint.semantics.naming import Scope
 from rnnlint.semantics.program import Program
@@ -24,6 +27,9 @@ def is_plain_name(code: str) -> bool:
 
 def of_its_own_names(program: Program, optimizer: Value, scope: Scope) -> str | None:
     """The parameters of an optimizer by the names of its modules; None if these have none."""
+    listed = _list_given(program, optimizer, scope)
+    if listed is not None:
+        return listed
     roots = _roots(optimizer)
     if not roots:
         return None
@@ -38,6 +44,39 @@ def of_its_own_names(program: Program, optimizer: Value, scope: Scope) -> str | 
 def of_its_groups(optimizer: str) -> str:
     """All parameters of an optimizer, by the optimizer's name."""
     return f'[p for group in {optimizer}.param_groups for p in group["params"]]'
+
+
+def _list_given(program: Program, optimizer: Value, scope: Scope) -> str | None:
+    """The name of the list that an optimizer was given; a generator would be used up by now."""
+    place = optimizer.place if isinstance(optimizer, values.Thing) else None
+    if place is None or not isinstance(optimizer, values.Thing) or place.path != scope.path:
+        return None
+    given = program.code.argument(place, "params", 0)
+    name = program.code.text(given) if given is not None else ""
+    value = scope.value(name) if name.isidentifier() else None
+    if value is None or value is not optimizer.options.get("params"):
+        return None
+    layout = program.code.layout(place.path)
+    around = Around(layout, layout.statement_at(place.start))
+    bound = [
+        node.value
+        for node in ir.nodes_in(around.body)
+        if isinstance(node, ir.Assign) and name in set(names_bound((node,)))
+    ]
+    once = len(bound) == 1 == around.bindings(name)
+    return name if once and "<added>" not in optimizer.fields and _is_list(bound[0]) else None
+
+
+def _is_list(value: ir.Expr | None) -> bool:
+    """Whether an expression makes a list of parameters, not of groups."""
+    if isinstance(value, ir.Binary):
+        return _is_list(value.left) and _is_list(value.right)
+    if isinstance(value, ir.Sequence):
+        return value.kind == "list" and not any(isinstance(one, ir.Dict) for one in value.elements)
+    if isinstance(value, ir.Comprehension):
+        return value.kind == "list" and not isinstance(value.element, ir.Dict)
+    called = value.func if isinstance(value, ir.Call) else None
+    return isinstance(called, ir.Name) and called.id == "list"
 
 
 def _roots(optimizer: Value) -> list[Value]:

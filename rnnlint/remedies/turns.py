@@ -73,6 +73,8 @@ def _of_range(layout: Layout, given: Sequence[ir.Expr]) -> str:
         return _again(layout, end.left)
     if isinstance(start, ir.Binary):
         texts[0] = f"({texts[0]})"
+    if isinstance(end, ir.Binary) and end.op == "+" and isinstance(end.right, ir.Const):
+        return f"{_again(layout, end.left)} - {texts[0]} + {_again(layout, end.right)}"
     return f"{texts[1]} - {texts[0]}"
 
 
