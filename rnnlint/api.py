@@ -14,6 +14,7 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.renaming import renamed
 from rnnlint.remedies.activations import remove_activations, take_logarithms
+from rnnlint.remedies.axes import read_last_step, set_batch_first
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
 from rnnlint.remedies.detaching import detach_state
 from rnnlint.remedies.filling import (
@@ -94,10 +95,12 @@ __all__ = [
     "move_to_forget_gate",
     "operations",
     "raise_forget_bias",
+    "read_last_step",
     "read_last_valid",
     "remove_activations",
     "renamed",
     "schedule",
+    "set_batch_first",
     "step_scheduler",
     "take_logarithms",
     "tell_lengths",

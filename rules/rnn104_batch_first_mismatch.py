@@ -59,9 +59,15 @@ for x, y in DataLoader(data, batch_size=8, shuffle=True):
 - The axes are transposed between the two calls.
 
 ## Fix safety
-There is no automatic fix yet. Which of the two calls is wrong is for you to say: setting
-`batch_first` on the later one is usually it, but everything that indexes its output has to
-agree then. Weights that were trained with mixed axes are of no use afterwards.
+The fix makes the later of the two agree: it sets or drops `batch_first` where the layer is built or
+the batch is packed, or takes the last step along the other axis. It is unsafe, for which of the two
+is wrong is for you to say, and whatever reads the output has to agree. Weights that were trained
+with mixed axes are of no use afterwards.
+
+There is no fix where a variable says which axis comes first; where the layer is also called on
+batches of the other order, or given a state that would no longer fit; where the batch is padded and
+its last step is read, for that would be the padding then; and for an initial state that is shaped
+like the batch.
 
 ## References
 - [torch.nn.LSTM](https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html), inputs and outputs
@@ -74,6 +80,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Diagnostic,
     LayerCall,
     Level,
@@ -83,6 +90,8 @@ from rnnlint.api import (
     Rule,
     Step,
     modules,
+    read_last_step,
+    set_batch_first,
     values,
 )
 
@@ -91,6 +100,7 @@ ORDER = {0: "(batch, time, ...)", 1: "(time, batch, ...)"}
 
 class BatchFirstMismatch(Rule):
     level = Level.ERROR
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for call in program.chosen(LayerCall):
@@ -143,6 +153,7 @@ class BatchFirstMismatch(Rule):
                 f"the output is {ORDER[tensor.batch_axis]}",
                 help="index the time axis, or set batch_first to match",
                 trail=tensor.batch_axis_steps,
+                fix=read_last_step(program, reading),
             )
 
     def _is_mismatched(self, tensor: values.Tensor) -> bool:
@@ -169,6 +180,7 @@ class BatchFirstMismatch(Rule):
             "batch and time are mixed up",
             help=f"set batch_first={given == 0} {where}, or transpose the input",
             trail=trail,
+            fix=set_batch_first(program, event, given),
         )
 
 

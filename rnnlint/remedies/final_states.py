@@ -81,7 +81,7 @@ class _Exchange:
         self._is_lstm = _is_lstm(call)
         self._check_order()
         self._output, self._state = _targets(self._call.node, call.place)
-        self._step = _last_step(self._reading.node, place)
+        self._step = last_step(self._reading.node, place)
         self._check_origin()
 
     def changes(self) -> list[operations.AnyOperation]:
@@ -106,7 +106,7 @@ class _Exchange:
 
     def _check_origin(self) -> None:
         """Follow the output's name back to the call."""
-        assert isinstance(self._step.value, ir.Name)  # `_last_step` has seen to that
+        assert isinstance(self._step.value, ir.Name)  # `last_step` has seen to that
         name, before = self._step.value.id, self._reading.start
         for _ in range(MAX_STEPS):
             binding = max(self._bindings(name, before), key=lambda one: one.start)
@@ -182,8 +182,12 @@ def _targets(node: ir.Stmt, call: Place) -> tuple[ir.Name, ir.Expr]:
     raise CannotPlaceError("the results of the call have no names")
 
 
-def _last_step(node: ir.Stmt, place: Place) -> ir.Subscript:
-    """`out[:, -1]`, `out[-1]`, `out[:, -1, :]`: one step, all of its features."""
+def last_step(node: ir.Stmt, place: Place) -> ir.Subscript:
+    """`out[:, -1]`, `out[-1]`, `out[:, -1, :]`: one step, all of its features.
+
+    Raises:
+        CannotPlaceError: the code reads something else, or not from a name.
+    """
     for one in ir.nodes_in(node):
         if isinstance(one, ir.Subscript) and (one.start, one.end) == (place.start, place.end):
             steps = [index for index in one.index if not _is_everything(index)]
