@@ -492,6 +492,21 @@ predict(model, DataLoader(rows, batch_size=5, collate_fn=collate))
 )
 
 PROGRAMS["two texts, one encoder"] = {"main.py": PAIRS}
+PROGRAMS["two texts whose lengths have names"] = {
+    "main.py": PAIRS.replace(", padding_idx=0", "")
+    .replace(
+        "lengths = torch.tensor([[len(x) for x in questions], [len(x) for x in answers]])\n",
+        "question_lengths = torch.tensor([len(x) for x in questions])\n"
+        "    answer_lengths = torch.tensor([len(x) for x in answers])\n",
+    )
+    .replace("lengths[0]", "question_lengths")
+    .replace("lengths[1]", "answer_lengths")
+    .replace("for questions, _, answers, _, ", "for questions, q_lengths, answers, a_lengths, ")
+    .replace("model(questions", "model(answers=answers, questions=questions")
+    .replace("questions=questions, answers)", "questions=questions)")
+    .replace("for questions, q_lengths", "for questions, questions_len")
+    .replace("answers, a_lengths", "answers, answers_len")
+}
 PROGRAMS["several loops in one function"] = {
     "main.py": EPOCHS.replace(
         "for batch in loader:\n            scores.append(model(batch[0]))",

@@ -79,13 +79,22 @@ def origins(scope: Scope, value: ir.Node, before: int) -> list[ir.Node]:
 def _bound_to(scope: Scope, name: str, before: int) -> list[ir.Expr]:
     """What a name is bound to by plain assignments."""
     return [
-        node.value
+        value
         for node in ir.nodes_in(scope.body)
-        if isinstance(node, ir.Assign)
-        and node.value is not None
-        and node.start < before
-        and name in set(names_bound((node,)))
+        if isinstance(node, ir.Assign) and node.value is not None and node.start < before
+        for target in node.targets
+        for value in _parts_of(target, node.value, name)
     ]
+
+
+def _parts_of(target: ir.Expr, value: ir.Expr, name: str) -> list[ir.Expr]:
+    """The part of a value that a target gives to a name: of `a, b = x, y` one of both."""
+    if not isinstance(target, ir.Sequence):
+        return [value] if isinstance(target, ir.Name) and target.id == name else []
+    pairs = [(element, value) for element in target.elements]
+    if isinstance(value, ir.Sequence) and len(value.elements) == len(target.elements):
+        pairs = list(zip(target.elements, value.elements, strict=True))
+    return [part for element, inner in pairs for part in _parts_of(element, inner, name)]
 
 
 def runs_before(first: Statement, second: Statement) -> bool:
