@@ -15,6 +15,7 @@ from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.renaming import renamed
 from rnnlint.remedies.activations import remove_activations, take_logarithms
 from rnnlint.remedies.axes import read_last_step, set_batch_first
+from rnnlint.remedies.clearing import clear_gradients
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
 from rnnlint.remedies.detaching import detach_state
 from rnnlint.remedies.filling import (
@@ -83,6 +84,7 @@ __all__ = [
     "Reshaped",
     "Rule",
     "Step",
+    "clear_gradients",
     "clip_after",
     "clip_in_trainer",
     "detach_state",
