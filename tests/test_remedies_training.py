@@ -1,0 +1,134 @@
+"""Repairs of training loops, in the loops that people write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from repaired import repaired
+
+HEAD = """\
+import torch
+from torch import nn
+
+net = nn.GRU(4, 4)
+optimizer = torch.optim.Adam(net.parameters())
+"""
+STEP = """\
+{indent}optimizer.zero_grad()
+{indent}loss = net(torch.randn(9, 2, 4))[0].pow(2).mean()
+{indent}loss.backward()
+{indent}optimizer.step()
+"""
+
+
+def repaired_text(folder: Path, program: str, rule: str) -> str:
+    """The program as the repair of a rule leaves it."""
+    (folder / "main.py").write_text(program, encoding="utf-8")
+    result = repaired(folder, inline_config=(f'select = ["{rule}"]',))
+    assert not result.withheld
+    return result.texts.get("main.py", program)
+
+
+@pytest.mark.parametrize(
+    ("before", "loop", "turns"),
+    [
+        ("", "for _ in range(100):", "100"),
+        ("n = 7", "for epoch in range(1, n + 1):", "n"),
+        ("n = 7", "for epoch in range(n, 2 * n):", "2 * n - n"),
+        ("n, start = 7, 2", "for epoch in range(start, n + 1):", "n - start + 1"),
+        ("n = 7", "for epoch in range(0, n):", "n"),
+        ("", "for epoch in range(10, 110):", "100"),
+        ("n = 7", "for epoch in range(0, n, 2):", "len(range(0, n, 2))"),
+        ("import tqdm\nn = 7", "for epoch in tqdm.trange(n, desc='epochs'):", "n"),
+        ("from tqdm import tqdm\nn = 7", "for _, _ in enumerate(tqdm(range(n))):", "n"),
+        ("epochs = range(3, 7)", "for epoch in epochs:", "4"),
+        ("settings = {'epochs': 7}", "for _ in range(settings['epochs']):", "settings['epochs']"),
+        ("data = [1, 2]", "for _ in range(len(data) * 5):", "len(data) * 5"),
+    ],
+)
+def test_a_schedule_takes_as_long_as_the_loop(
+    tmp_path: Path, before: str, loop: str, turns: str
+) -> None:
+    program = f"{HEAD}{before}\n{loop}\n{STEP.format(indent='    ')}"
+    text = repaired_text(tmp_path, program, "RNN301")
+    assert f"CosineAnnealingLR(optimizer, T_max={turns})\n" in text
+    assert text.endswith("    optimizer.step()\n    scheduler.step()\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "loop"),
+    [
+        ("import itertools", "for _ in itertools.count():"),
+        ("def ask():\n    return int(input())", "for _ in range(ask()):"),
+        ("loss = torch.ones(1)", "while loss.item() > 0.1:"),
+        ("names = open('names')", "for name in names:"),
+    ],
+)
+def test_no_schedule_is_made_up_for_a_loop_of_unknown_length(
+    tmp_path: Path, before: str, loop: str
+) -> None:
+    program = f"{HEAD}{before}\n{loop}\n{STEP.format(indent='    ')}"
+    assert repaired_text(tmp_path, program, "RNN301") == program
+
+
+def test_a_count_that_decides_when_to_step_makes_no_schedule(tmp_path: Path) -> None:
+    program = (
+        f"{HEAD}for turn in range(100):\n"
+        "    net(torch.randn(9, 2, 4))[0].pow(2).mean().backward()\n"
+        "    if turn % 4 == 0:\n"
+        "        optimizer.step()\n"
+        "        optimizer.zero_grad()\n"
+    )
+    assert repaired_text(tmp_path, program, "RNN301") == program
+
+
+def test_what_names_an_epoch_is_bound_before_the_schedule(tmp_path: Path) -> None:
+    program = f"{HEAD}epochs = 7\nfor _ in range(epochs):\n{STEP.format(indent='    ')}"
+    text = repaired_text(tmp_path, program, "RNN301")
+    assert text.index("epochs = 7") < text.index("scheduler = ")
+
+
+@pytest.mark.parametrize(
+    ("written", "clipped"),
+    [
+        (
+            "    loss.backward(); optimizer.step()\n",
+            "    loss.backward(); {clip}; optimizer.step()\n",
+        ),
+        (
+            "    loss.backward(\n    )  # all of it\n    # and now\n    optimizer.step()\n",
+            "    loss.backward(\n    )  # all of it\n    {clip}\n    # and now\n"
+            "    optimizer.step()\n",
+        ),
+        (
+            "    with torch.enable_grad():\n        loss.backward()\n\n    optimizer.step()\n",
+            "    with torch.enable_grad():\n        loss.backward()\n\n    {clip}\n"
+            "    optimizer.step()\n",
+        ),
+        (
+            "    if loss > 0: loss.backward()\n    if loss > 0: optimizer.step()\n",
+            "    if loss > 0: loss.backward()\n    if loss > 0: {clip}; optimizer.step()\n",
+        ),
+    ],
+)
+def test_a_clip_lands_between_backward_and_step(tmp_path: Path, written: str, clipped: str) -> None:
+    start = (
+        f"{HEAD}for _ in range(100):\n    optimizer.zero_grad()\n"
+        "    loss = net(torch.randn(9, 2, 4))[0].pow(2).mean()\n"
+    )
+    text = repaired_text(tmp_path, start + written, "RNN201")
+    clip = "nn.utils.clip_grad_norm_(net.parameters(), max_norm=1.0)"
+    assert text == start + clipped.replace("{clip}", clip)
+
+
+def test_sparse_gradients_are_not_clipped(tmp_path: Path) -> None:
+    program = (
+        "import torch\nfrom torch import nn\n\n"
+        "net = nn.ModuleList([nn.Embedding(9, 4, sparse=True), nn.GRU(4, 4)])\n"
+        "optimizer = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+        "for _ in range(100):\n    optimizer.zero_grad()\n"
+        "    net[1](net[0](torch.randint(9, (5, 2))))[0].pow(2).mean().backward()\n"
+        "    optimizer.step()\n"
+    )
+    assert repaired_text(tmp_path, program, "RNN201") == program
