@@ -30,6 +30,7 @@ from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.stepping import step_scheduler
+from rnnlint.remedies.widening import clip_all
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
     Accumulated,
@@ -86,6 +87,7 @@ __all__ = [
     "Step",
     "clear_gradients",
     "clip_after",
+    "clip_all",
     "clip_in_trainer",
     "detach_state",
     "events",
