@@ -215,3 +215,14 @@ def test_a_tensor_made_from_sizes_knows_where() -> None:
     state = calls(program)[0].state
     assert isinstance(state, values.Tensor)
     assert state.made_at is not None
+
+
+def test_the_size_of_a_batch_leads_to_its_loader() -> None:
+    program = analysed(
+        "for x in DataLoader([torch.zeros(20, 8)], batch_size=4):\n    nn.LSTM(8, 8)(x)\n"
+    )
+    size = calls(program)[0].input.axes[0].size
+    assert isinstance(size, values.Size)
+    (loader,) = program.loaders_built_at(size.of)
+    assert loader.options["batch_size"] == values.Const(4)
+    assert not program.loaders_built_at(None)

@@ -12,6 +12,7 @@ from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.operations import AnyOperation
 from rnnlint.fixing.placement import place
+from rnnlint.fixing.scopes import chain_to
 from rnnlint.lowering import ir
 from rnnlint.project.config import FixStyle
 
@@ -109,6 +110,19 @@ class Code:
         if not isinstance(function, ir.Attribute):
             return None
         return Part(call.path, function.value.start, function.value.end)
+
+    def operand(self, where: Stretch) -> str:
+        """The text of an expression, in parentheses where a method cannot follow it otherwise.
+
+        Raises:
+            CannotPlaceError: there is no expression.
+        """
+        chain = chain_to(self.statement(where).node, where.start, where.end)
+        if not chain:
+            raise CannotPlaceError("there is no expression here")
+        text = self.text(where)
+        simple = isinstance(chain[-1], (ir.Name, ir.Attribute, ir.Call, ir.Subscript))
+        return text if simple else f"({text})"
 
     def _call(self, call: Stretch) -> ir.Call:
         return call_at(self.layout(call.path), call.start, call.end)

@@ -197,7 +197,9 @@ def _loader(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
     options = arguments.bind(entry.parameters)
     if arguments.open:
         options["<open>"] = values.TRUE
-    return values.Thing("loader", "DataLoader", place, options)
+    made = values.Thing("loader", "DataLoader", place, options)
+    run.things.append(made)
+    return made
 
 
 def _tensor_dataset(

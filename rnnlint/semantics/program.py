@@ -136,6 +136,18 @@ class Program:
     def schedulers(self) -> tuple[values.Thing, ...]:
         return tuple(thing for thing in self._run.things if thing.kind == "scheduler")
 
+    def loaders_built_at(self, place: object) -> list[values.Thing]:
+        """The loaders built at a place: it identifies the sizes of their batches."""
+        return self._loaders.get(place, [])
+
+    @cached_property
+    def _loaders(self) -> Mapping[object, list[values.Thing]]:
+        found: dict[object, list[values.Thing]] = {}
+        for thing in self._run.things:
+            if thing.kind == "loader":
+                found.setdefault(thing.place, []).append(thing)
+        return found
+
     def recurrent_layers(self, value: values.Value) -> frozenset[values.Layer]:
         """Recurrent layers and cells that a module, optimizer or list leads to."""
         known = self._recurrent.get(value)
