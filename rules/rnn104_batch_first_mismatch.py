@@ -65,9 +65,9 @@ is wrong is for you to say, and whatever reads the output has to agree. Weights 
 with mixed axes are of no use afterwards.
 
 There is no fix where a variable says which axis comes first; where the layer is also called on
-batches of the other order, or given a state that would no longer fit; where the batch is padded and
-its last step is read, for that would be the padding then; and for an initial state that is shaped
-like the batch.
+batches of the other order, or given a state that would no longer fit; where a padded batch reaches
+it without being packed (RNN101), for steps of padding would be read along the right axis; and for
+an initial state that is shaped like the batch.
 
 ## References
 - [torch.nn.LSTM](https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html), inputs and outputs

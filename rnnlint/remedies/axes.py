@@ -26,8 +26,8 @@ def set_batch_first(program: Program, event: LayerCall | Packing, batch_axis: in
     calls = [one for one in program.possible(LayerCall) if one.layer.place == layer.place]
     if not all(_would_agree(call, batch_axis) for call in calls):
         return None
-    if any(_reads_padding(program, call) for call in calls):
-        return None  # along the right axis, the last step would be padding
+    if any(call.input.padding is not None and not call.input.packed for call in calls):
+        return None  # along the right axis, padding would be read
     return _declared(program, layer.place, _POSITION.get(layer.kind), batch_axis)
 
 
@@ -36,12 +36,6 @@ def _would_agree(call: LayerCall, batch_axis: int) -> bool:
     if call.input.packed:
         return True
     return call.input.batch_axis in (None, batch_axis) and _is_state_right(call, batch_axis)
-
-
-def _reads_padding(program: Program, call: LayerCall) -> bool:
-    """Whether the end of a padded batch's output stands for its sequences."""
-    padded = call.input.padding is not None and not call.input.packed
-    return padded and any("step" in reading.how for reading in program.readings_of(call))
 
 
 def _is_state_right(call: LayerCall, batch_axis: int) -> bool:
