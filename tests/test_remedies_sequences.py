@@ -174,11 +174,25 @@ def assert_each_is_as_if_alone(program: dict[str, Any]) -> None:
     torch.testing.assert_close(together, alone)
 
 
-styles = pytest.mark.parametrize("style", ["torch", "runtime"])
+WITH_THE_COMPANION = (
+    "state under one name",
+    "last step",
+    "last step, both ways",
+    "mean over time",
+    "maximum over time",
+    "one expression",
+    "an initial state",
+    "time first",
+)
 
 
-@styles
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [
+        *((name, "torch") for name in MODELS),
+        *((name, "runtime") for name in WITH_THE_COMPANION),
+    ],
+)
 def test_the_collate_function_gives_the_lengths(name: str, style: str, tmp_path: Path) -> None:
     mend(tmp_path, {"main.py": HEAD + MODELS[name] + TAIL}, style)
     program = run(tmp_path)
@@ -515,10 +529,9 @@ PROGRAMS["several loops in one function"] = {
 }
 
 
-@styles
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_lengths_come_from_where_they_are_known(name: str, style: str, tmp_path: Path) -> None:
-    mend(tmp_path, PROGRAMS[name], style)
+def test_the_lengths_come_from_where_they_are_known(name: str, tmp_path: Path) -> None:
+    mend(tmp_path, PROGRAMS[name], "torch")
     assert_each_is_as_if_alone(run(tmp_path))
 
 

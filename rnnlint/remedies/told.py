@@ -198,7 +198,8 @@ class Around:
             if self.is_bound(mask):
                 return self._introduced(code)
             parameter = self.scope.parameter(mask)
-            if parameter is not None and self.scope.bindings(mask) == 1:
+            is_given = all(scope.value(mask) != values.NONE for scope in self.scopes)
+            if parameter is not None and self.scope.bindings(mask) == 1 and is_given:
                 if not isinstance(value, ir.Name):
                     continue
                 whole = f"{{torch.full}}(({value.id}.size(0),), {value.id}.size(1))"
