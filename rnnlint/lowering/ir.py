@@ -11,7 +11,9 @@ into the decoded source (`Source.text`), so that `text[start:end]` is its text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeAlias
 
 import msgspec
@@ -361,7 +363,24 @@ def nodes_in(value: object) -> Iterator[Node]:
         elif isinstance(current, msgspec.Struct):
             if isinstance(current, Node):
                 yield current
-            waiting.extend(getattr(current, name) for name in current.__struct_fields__)
+            for name in _fields_with_nodes(type(current)):
+                inner = getattr(current, name)
+                if inner:
+                    waiting.append(inner)
+
+
+@cache
+def _fields_with_nodes(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields of a structure that may hold nodes."""
+    return tuple(
+        name
+        for name, annotation in kind.__annotations__.items()
+        if not _PLAIN.issuperset(_WORD.findall(annotation))
+    )
+
+
+_PLAIN = frozenset("int str bool float None tuple".split())
+_WORD = re.compile(r"\w+")
 
 
 class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):
