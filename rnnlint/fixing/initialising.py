@@ -14,10 +14,10 @@ import msgspec
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.arguments import call_at
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.code import Code, Stretch
 from rnnlint.fixing.constructions import Named, named, path_to
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 
 _COMPANION = "{rnnlint.runtime.init_recurrent_}"

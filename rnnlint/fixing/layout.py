@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 import msgspec
 
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.lowering import ir
 from rnnlint.project.source import LINE_END, newline_of
 
@@ -48,6 +50,11 @@ class Layout:
         self.text = text
         self.body = body
         self.newline = newline_of(text)
+
+    @cached_property
+    def names_bound(self) -> frozenset[str]:
+        """Names that something else than a top-level import binds, in any scope of the file."""
+        return frozenset(names_bound(self.body))
 
     # --- statements ---
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 from rnnlint.fixing.importing import among, in_order
 from rnnlint.fixing.layout import CannotPlaceError, Layout
@@ -20,6 +19,7 @@ class Imports:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._taken = layout.names_bound
         self._bound: dict[str, str] = {}
         self._last: ir.Stmt | None = None
         self._last_of: dict[str, ir.Stmt] = {}
@@ -31,11 +31,6 @@ class Imports:
             if isinstance(node, (ir.Import, ir.ImportFrom)):
                 self._read(node)
         self.added: dict[str, None] = {}
-
-    @cached_property
-    def _taken(self) -> set[str]:
-        # Most repairs name nothing of a library, and the whole file is read for this.
-        return set(names_bound(self._layout.body))
 
     def _read(self, node: ir.Import | ir.ImportFrom) -> None:
         self._last = node
@@ -152,37 +147,3 @@ def _lines(added: list[tuple[str, str]]) -> Iterator[str]:
     for module, together in names.items():
         listed = ", ".join(sorted(together))
         yield f"from {module} import {listed}" if module else f"import {listed}"
-
-
-def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
-    """Names that something else than a top-level import binds, in any scope of the file."""
-    top = set(map(id, block))
-    for node in ir.nodes_in(block):
-        if isinstance(node, (ir.Import, ir.ImportFrom)):
-            if id(node) not in top:
-                yield from (alias.asname or alias.name for alias in node.names)
-        else:
-            yield from _bound_by(node)
-
-
-def _bound_by(node: object) -> Iterator[str]:
-    if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.Parameter)):
-        yield node.name
-    elif isinstance(node, ir.Assign):
-        yield from _targets(node.targets)
-    elif isinstance(node, (ir.AugAssign, ir.NamedExpr, ir.For, ir.Generator, ir.WithItem)):
-        yield from _targets((node.target,))
-    elif isinstance(node, ir.Handler) and node.name:
-        yield node.name
-    elif isinstance(node, ir.Case):
-        yield from node.names
-
-
-def _targets(targets: tuple[ir.Expr | None, ...]) -> Iterator[str]:
-    for target in targets:
-        if isinstance(target, ir.Name):
-            yield target.id
-        elif isinstance(target, ir.Sequence):
-            yield from _targets(target.elements)
-        elif isinstance(target, ir.Starred):
-            yield from _targets((target.value,))

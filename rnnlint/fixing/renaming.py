@@ -6,7 +6,6 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.code import Code, Stretch
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 
 
@@ -29,7 +28,7 @@ def renamed(code: Code, call: Stretch, old: str, new: str) -> list[operations.An
         raise CannotPlaceError("the name is imported elsewhere")
     found = [_renamed_import(call.path, alias, old, new) for alias in aliases]
     if function.id == old:
-        if old in set(names_bound(layout.body)):
+        if old in layout.names_bound:
             raise CannotPlaceError("the file binds the name, too")
         found += [_put(call.path, use.start, use.end, new) for use in _uses(layout, old)]
     return found

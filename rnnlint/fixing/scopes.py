@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import Layout, Statement
-from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 
 Block = tuple[ir.Stmt, ...]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnnlint.fixing import operations
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement, blocks_of
-from rnnlint.fixing.names import names_bound
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies.updates import site

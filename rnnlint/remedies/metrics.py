@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.arguments import call_at
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Statement
-from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
 from rnnlint.semantics import values

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError
-from rnnlint.fixing.names import names_bound
 from rnnlint.fixing.scopes import Scope as Around
 from rnnlint.lowering import ir
 from rnnlint.semantics import modules, values

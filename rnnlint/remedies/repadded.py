@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
-from rnnlint.fixing.names import names_bound
 from rnnlint.fixing.scopes import Scope, chain_to, runs_before
 from rnnlint.lowering import ir
 from rnnlint.remedies.packing import Recurrence

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.names import names_bound
 from rnnlint.lowering import ir
 from rnnlint.remedies.configured import schedule_in_lightning
 from rnnlint.remedies.epochs import Epochs
@@ -93,7 +92,7 @@ def _in_its_case(match: re.Match[str]) -> str:
 
 def _names_of_the_file(layout: Layout) -> set[str]:
     """The names that a file binds outside of functions, by imports too."""
-    found = set(names_bound(layout.body))
+    found = set(layout.names_bound)
     for node in layout.body:
         if isinstance(node, (ir.Import, ir.ImportFrom)):
             found.update(one.asname or one.name.partition(".")[0] for one in node.names)

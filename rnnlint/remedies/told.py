@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from rnnlint.fixing import operations
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import Layout, Statement
-from rnnlint.fixing.names import names_bound
 from rnnlint.fixing.scopes import Scope, origins, runs_before
 from rnnlint.lowering import ir
 from rnnlint.semantics import naming, values

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.names import names_bound
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.fixing.names import names_bound
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.lowering import ir
 from rnnlint.semantics import values
 from rnnlint.semantics.state import Store
