@@ -19,9 +19,8 @@ of predictions that change when the same input is evaluated once more.
 | 20 | random numbers | 0.81 to 0.84 | 0 to 0.2 % |
 
 So the harm is done at the beginning of a sequence: to short ones, and to every early step that is
-read. A state that leaks from one sequence into another does the same, with numbers that at least look
-like a state. Carrying a state on is right where the next batch continues the sequences of the last
-one, in the same order.
+read. A state that leaks from one sequence into another does the same. Carrying a state on is right
+where the next batch continues the sequences of the last one, in the same order.
 
 Zeros are the right beginning in most cases, and what PyTorch takes when no state is given.
 
@@ -86,8 +85,8 @@ The fix is unsafe. It replaces the random numbers by zeros of the same shape, wh
 the noise is wanted. A state that leaks has no fix: where a sequence begins, only its author knows.
 
 ## References
-- [torch.nn.GRU](https://pytorch.org/docs/stable/generated/torch.nn.GRU.html): the state "defaults to
-  zeros if not provided"
+- [torch.nn.GRU](https://pytorch.org/docs/stable/generated/torch.nn.GRU.html), whose state is zeros
+  where none is given
 """
 
 from __future__ import annotations
