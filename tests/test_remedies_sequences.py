@@ -593,6 +593,21 @@ def test_there_is_no_repair(name: str, tmp_path: Path) -> None:
     assert not result.texts
 
 
+def test_what_was_padded_again_is_read_by_its_lengths(tmp_path: Path) -> None:
+    model = model_of(
+        "nn.GRU(6, 8, batch_first=True)",
+        "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence\n"
+        "lengths = (texts != 0).sum(1).clamp(min=1).cpu()\n"
+        "x = self.embedding(texts)\n"
+        "x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)\n"
+        "x, _ = pad_packed_sequence(self.rnn(x)[0], batch_first=True)\n"
+        "if texts.dim() == 1:\n    x = x[-1]\nelse:\n    x = x[:, -1]\n"
+        "return self.head(x)",
+    )
+    mend(tmp_path, {"main.py": HEAD + model + TAIL}, "torch")
+    assert_each_is_as_if_alone(run(tmp_path))
+
+
 def test_lengths_at_hand_are_safe_and_others_want_a_look(tmp_path: Path) -> None:
     text = (HEAD + LAST + TAIL).replace(
         "    return pad_sequence(texts, batch_first=True), torch.tensor(labels)",

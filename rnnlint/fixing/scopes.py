@@ -107,6 +107,19 @@ def runs_before(first: Statement, second: Statement) -> bool:
     return position is not None and (_position(first.block, first.node) or 0) < position
 
 
+def exclude_each_other(first: Statement, second: Statement) -> bool:
+    """Whether two statements stand in different branches of one `if`."""
+    ways = ((*first.parents, first.node), (*second.parents, second.node))
+    for number, parent in enumerate(first.parents):
+        if number >= len(second.parents) or second.parents[number] is not parent:
+            return False
+        if isinstance(parent, ir.If):
+            then = [any(one is way[number + 1] for one in parent.body) for way in ways]
+            if then[0] != then[1]:
+                return True
+    return False
+
+
 def _position(block: Block, node: ir.Stmt) -> int | None:
     return next((number for number, one in enumerate(block) if one is node), None)
 

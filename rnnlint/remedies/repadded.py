@@ -6,7 +6,7 @@ from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
-from rnnlint.fixing.scopes import Scope, chain_to, runs_before
+from rnnlint.fixing.scopes import Scope, chain_to, exclude_each_other, runs_before
 from rnnlint.lowering import ir
 from rnnlint.remedies.packing import Recurrence
 from rnnlint.remedies.producing import last_name
@@ -61,6 +61,7 @@ def _unpacked_lengths(layout: Layout, scope: Scope, name: str, here: Statement) 
         if isinstance(node, (ir.Assign, ir.AugAssign, ir.For, ir.With))
         and node.start < here.node.start
         and name in set(names_bound((_head(node),)))
+        and not exclude_each_other(layout.statement_at(node.start), here)
     ]
     last = max(bindings, key=lambda one: one.start, default=None)
     if not isinstance(last, ir.Assign) or len(last.targets) != 1:
