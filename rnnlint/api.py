@@ -29,6 +29,7 @@ from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
+from rnnlint.remedies.stacking import fill_all_layers, fill_orthogonally
 from rnnlint.remedies.stepping import step_scheduler
 from rnnlint.remedies.widening import clip_all
 from rnnlint.semantics import events, modules, tensors, values
@@ -91,7 +92,9 @@ __all__ = [
     "clip_in_trainer",
     "detach_state",
     "events",
+    "fill_all_layers",
     "fill_gate_by_gate",
+    "fill_orthogonally",
     "join_final_states",
     "modules",
     "move_clip",
