@@ -31,6 +31,7 @@ from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.stacking import fill_all_layers, fill_orthogonally
 from rnnlint.remedies.stepping import step_scheduler
+from rnnlint.remedies.transposing import transpose_instead
 from rnnlint.remedies.widening import clip_all
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -112,6 +113,7 @@ __all__ = [
     "take_logarithms",
     "tell_lengths",
     "tensors",
+    "transpose_instead",
     "unscale_before",
     "values",
     "watch_loss",

@@ -226,3 +226,20 @@ def test_the_size_of_a_batch_leads_to_its_loader() -> None:
     (loader,) = program.loaders_built_at(size.of)
     assert loader.options["batch_size"] == values.Const(4)
     assert not program.loaders_built_at(None)
+
+
+@pytest.mark.parametrize(
+    ("loader", "many"),
+    [
+        ("DataLoader([torch.zeros(20, 8)], batch_size=4)", True),
+        ("DataLoader([torch.zeros(20, 8)], batch_size=size)", True),
+        ("DataLoader([torch.zeros(20, 8)], batch_size=1)", False),
+        ("DataLoader([torch.zeros(20, 8)])", False),
+        ("[torch.zeros(4, 20, 8)]", True),
+        ("[torch.zeros(1, 20, 8)]", False),
+        ("[torch.zeros(unseen(), 20, 8)]", False),
+    ],
+)
+def test_an_axis_is_known_to_be_longer_than_one(loader: str, many: bool) -> None:
+    program = analysed(f"size = unseen()\nfor x in {loader}:\n    nn.LSTM(8, 8)(x)\n")
+    assert program.is_many(calls(program)[0].input.axes[0].size) is many

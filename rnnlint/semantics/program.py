@@ -148,6 +148,13 @@ class Program:
                 found.setdefault(thing.place, []).append(thing)
         return found
 
+    def is_many(self, size: values.Value) -> bool:
+        """Whether an axis is longer than 1: what is left of a loader's samples is."""
+        if isinstance(size, values.Size) and isinstance(size.of, Place):
+            asked = [one.options.get("batch_size") for one in self.loaders_built_at(size.of)]
+            return bool(size.axis) or not {None, values.Const(1)} & set(asked)
+        return (values.integer(size) or 0) > 1
+
     def recurrent_layers(self, value: values.Value) -> frozenset[values.Layer]:
         """Recurrent layers and cells that a module, optimizer or list leads to."""
         known = self._recurrent.get(value)
