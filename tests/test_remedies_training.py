@@ -38,6 +38,7 @@ def repaired_text(folder: Path, program: str, rule: str) -> str:
         ("n = 7", "for epoch in range(n, 2 * n):", "2 * n - n"),
         ("n, start = 7, 2", "for epoch in range(start, n + 1):", "n - start + 1"),
         ("n = 7", "for epoch in range(0, n):", "n"),
+        ("n, done = 7, 2", "for epoch in range(done + 1, done + n + 1):", "n"),
         ("", "for epoch in range(10, 110):", "100"),
         ("n = 7", "for epoch in range(0, n, 2):", "len(range(0, n, 2))"),
         ("import tqdm\nn = 7", "for epoch in tqdm.trange(n, desc='epochs'):", "n"),

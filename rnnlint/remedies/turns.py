@@ -69,13 +69,25 @@ def _of_range(layout: Layout, given: Sequence[ir.Expr]) -> str:
     numbers = [one.value for one in given if isinstance(one, ir.Const)]
     if len(numbers) == 2 and isinstance(numbers[0], int) and isinstance(numbers[1], int):
         return str(numbers[1] - numbers[0])
-    if isinstance(end, ir.Binary) and end.op == "+" and _same(layout, end.right, start):
-        return _again(layout, end.left)
+    left = _terms(layout, end)
+    for term in _terms(layout, start):
+        if term not in left:
+            break
+        left.remove(term)
+    else:
+        return " + ".join(left) or "0"
     if isinstance(start, ir.Binary):
         texts[0] = f"({texts[0]})"
     if isinstance(end, ir.Binary) and end.op == "+" and isinstance(end.right, ir.Const):
         return f"{_again(layout, end.left)} - {texts[0]} + {_again(layout, end.right)}"
     return f"{texts[1]} - {texts[0]}"
+
+
+def _terms(layout: Layout, value: ir.Expr) -> list[str]:
+    """What a sum adds up."""
+    if isinstance(value, ir.Binary) and value.op == "+":
+        return [*_terms(layout, value.left), *_terms(layout, value.right)]
+    return [_again(layout, value)]
 
 
 def _same(layout: Layout, one: ir.Expr, other: ir.Expr) -> bool:
