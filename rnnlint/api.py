@@ -26,6 +26,7 @@ from rnnlint.remedies.filling import (
 from rnnlint.remedies.final_states import join_final_states
 from rnnlint.remedies.metrics import watch_loss
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
+from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
@@ -105,6 +106,7 @@ __all__ = [
     "raise_forget_bias",
     "read_last_step",
     "read_last_valid",
+    "register_layers",
     "remove_activations",
     "renamed",
     "schedule",
