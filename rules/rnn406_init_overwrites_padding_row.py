@@ -106,16 +106,14 @@ class InitOverwritesPaddingRow(Rule):
     fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
-        if _packs_all(program):
-            return
-        seen: set[tuple[Place, Place | None]] = set()
+        seen: set[Place] = set()
         for init in program.chosen(Init):
             layer = init.parameter.layer
-            if (init.place, layer.place) in seen or not _fills_at_random(init):
+            if init.place in seen or not _fills_at_random(init) or not _has_padding(layer):
                 continue
-            if not _has_padding(layer) or _is_mended(program, init):
+            if _is_mended(program, init) or _packs_all(program, init):
                 continue
-            seen.add((init.place, layer.place))
+            seen.add(init.place)
             yield self.report(
                 program,
                 init.place,
@@ -151,9 +149,14 @@ def _is_mended(program: Program, init: Init) -> bool:
     )
 
 
-def _packs_all(program: Program) -> bool:
-    """Whether recurrent layers run over packed batches, and over padding nowhere."""
-    given = [call.input for call in program.of(LayerCall)]
+def _packs_all(program: Program, init: Init) -> bool:
+    """Whether recurrent layers run over packed batches, and over padding nowhere.
+
+    Other entry points of the project may run other models.
+    """
+    calls = program.of(LayerCall)
+    own = [call for call in calls if call.context.entry == init.context.entry]
+    given = [call.input for call in own or calls]
     padded = any(one.padding is not None and not one.packed for one in given)
     return any(one.packed for one in given) and not padded
 
