@@ -179,17 +179,21 @@ def _puts_later_first(program: Program, reshaped: Reshaped, order: Order) -> boo
 
 
 def _gathers_layers(program: Program, reshaped: Reshaped) -> bool:
-    """`h_n.view(-1, layers * hidden)`"""
-    axes, sizes = reshaped.tensor.axes, reshaped.sizes
+    """`h_n.view(-1, layers * hidden)`, also with axes of one element behind.
+
+    It asks for as many rows as there are, so it is not meant for one sample alone.
+    """
+    axes, sizes = reshaped.tensor.axes, list(reshaped.sizes)
+    while sizes and sizes[-1] == values.Const(1):
+        sizes.pop()
     if [axis.name for axis in axes] != ["layers", "batch", "feature"] or len(sizes) != 2:
         return False
     layers, features = values.integer(axes[0].size), values.integer(axes[2].size)
     if layers is None or features is None or layers == 1:
         return False
-    return (
-        sizes[0] == values.Const(-1)
-        and values.integer(sizes[1]) == layers * features
-        and program.is_many(axes[1].size)
+    batch = axes[1].size
+    return sizes == [values.Const(-1), values.Const(layers * features)] and (
+        program.is_many(batch) or isinstance(batch, values.Unknown)
     )
 
 
