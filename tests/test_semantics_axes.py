@@ -29,7 +29,8 @@ OPERATIONS = (
     "x.unsqueeze(0)", "x.unsqueeze(1)", "x.unsqueeze(-1)", "x.unsqueeze(2)",
     "x.squeeze(0)", "x.squeeze(1)", "x.squeeze(-1)",
     "x[0]", "x[-1]", "x[:, 0]", "x[:, -1]", "x[:, :, 0]", "x[..., 0]", "x[None]", "x[:, None]",
-    "x[:, -1:]", "x[:2]", "x[0:1]",
+    "x[:, -1:]", "x[:2]", "x[0:1]", "x[i : i + 1]", "x[:, i : i + 1]", "x.split(1)[0]",
+    "x.split(1, dim=1)[-1]", "x.unbind(1)[0]", "x.unbind()[0]", "x.split(2, 1)[0]",
     "x.mean(0)", "x.sum(dim=1)", "x.max(-1)[0]", "x.mean(1, keepdim=True)",
     "x.view(x.size(0), -1)", "x.reshape(x.size(0), x.size(1), -1)", "x.contiguous()", "x.flatten()",
     "x.reshape(-1, x.size(-1))", "torch.stack([x, x])", "torch.cat([x, x], dim=-1)",
@@ -46,6 +47,7 @@ def executed(lines: list[str]) -> Tensor | None:
         "pad_sequence": pad_sequence,
         "rows": [torch.ones(length, dtype=torch.long) for length in (TIME, 4, 2)],
         "embedding": nn.Embedding(100, FEATURES),
+        "i": 0,
     }
     try:
         exec("\n".join(lines), names)
@@ -58,7 +60,7 @@ def executed(lines: list[str]) -> Tensor | None:
 def seen(lines: list[str]) -> values.Tensor:
     """The same, as the analyser sees it: what the last layer of the program is given."""
     program = analysed(
-        "embedding = nn.Embedding(100, 8)\nrows = unseen()\n"
+        "embedding = nn.Embedding(100, 8)\nrows = unseen()\ni = unseen()\n"
         + "\n".join(lines)
         + "\nnn.LSTM(8, 8)(x)\n"
     )

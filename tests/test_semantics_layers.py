@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import analysed, calls, only, option_of
+from programs import analysed, calls, only, option_of, the_call
 
 from rnnlint.semantics import events, modules, values
 
@@ -260,3 +260,40 @@ Stack()(torch.randn(5, 4, 8))
 """
     )
     assert {call.layer.kind for call in program.of(events.LayerCall)} >= {"GRU"}
+
+
+@pytest.mark.parametrize(
+    ("built", "several"),
+    [
+        ("[nn.GRUCell(8, 8) for _ in unseen()][0]", True),
+        ("nn.ModuleList(nn.GRUCell(8, 8) for _ in range(unseen()))[0]", True),
+        ("[nn.GRUCell(8, 8) for _ in range(3)][0]", False),
+        ("nn.GRUCell(8, 8)", False),
+    ],
+)
+def test_a_layer_may_stand_for_several(built: str, several: bool) -> None:
+    program = analysed(f"cell = {built}\ncell(torch.zeros(4, 8))\n")
+    assert modules.is_one_of_several(the_call(program).layer) is several
+
+
+@pytest.mark.parametrize(
+    ("call", "state"),
+    [
+        ("gru(x)", None),
+        ("gru(x, None)", values.NONE),
+        ("gru(x, *unseen())", values.UNKNOWN),
+        ("gru(x, **unseen())", values.UNKNOWN),
+    ],
+)
+def test_a_state_may_be_among_arguments_that_are_not_seen(call: str, state: object) -> None:
+    program = analysed(f"gru = nn.GRU(8, 8)\nx = torch.zeros(5, 4, 8)\n{call}\n")
+    assert the_call(program).state == state
+
+
+def test_a_loop_may_lead_to_a_layer() -> None:
+    program = analysed(
+        "cell, other = nn.GRUCell(8, 8), nn.GRUCell(8, 8)\nx = torch.zeros(4, 8)\n"
+        "for number, one in enumerate([cell]):\n    cell(x)\n    other(x)\n"
+    )
+    leads = {call.layer: program.leads_to(call.loops[-1][1], call.layer) for call in calls(program)}
+    assert sorted(leads.values()) == [False, True]

@@ -12,6 +12,7 @@ from rnnlint.semantics import (
     iteration,
     joins,
     library,
+    modules,
     naming,
     notes,
     operations,
@@ -152,11 +153,21 @@ def _subscript(run: Interpreter, node: ir.Subscript, frame: Frame) -> Value:
 
 
 def _slice(run: Interpreter, node: ir.Slice, frame: Frame) -> Value:
-    parts = [
+    lower, upper, step = [
         None if part is None else evaluate(run, part, frame)
         for part in (node.lower, node.upper, node.step)
     ]
-    return values.Slice(*parts)
+    return values.Slice(lower, upper, step, _takes_one(node))
+
+
+def _takes_one(node: ir.Slice) -> bool:
+    """`i : i + 1`"""
+    lower, upper = node.lower, node.upper
+    if not isinstance(lower, ir.Name) or not isinstance(upper, ir.Binary) or upper.op != "+":
+        return False
+    first, second = upper.left, upper.right
+    is_next = isinstance(second, ir.Const) and second.value == 1
+    return is_next and isinstance(first, ir.Name) and first.id == lower.id
 
 
 def _sequence(run: Interpreter, node: ir.Sequence, frame: Frame) -> Value:
@@ -315,6 +326,8 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
     kind = node.kind
     if collected.exact:
         return values.ListObject(tuple(results), kind=kind)
+    for result in results:
+        modules.note_several(result)
     element = join(results) if results else UNKNOWN
     made = values.ListObject(None, element, kind=kind)
     made.fields["order"] = collected.order

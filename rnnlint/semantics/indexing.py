@@ -46,6 +46,8 @@ def _picks(part: Value) -> bool:
 def _single_step(part: values.Slice) -> bool:
     """`x[i:i + 1]`, `x[0:1]`"""
     lower, upper = part.lower, part.upper
+    if part.single:
+        return True
     if isinstance(lower, values.Const) and isinstance(upper, values.Const):
         try:
             return bool(upper.value - lower.value == 1)

@@ -248,6 +248,18 @@ def trainables(run: Interpreter, value: Value) -> list[Value]:
 _TRAINING_THINGS = ("optimizer", "trainer", "scheduler")
 
 
+def note_several(value: Value) -> None:
+    """A module is built more often than it is seen to be: `[LSTMCell(8, 8) for _ in sizes]`."""
+    if isinstance(value, (values.Layer, values.Container, values.Instance)):
+        for layer in layers_in(value):
+            layer.fields["<several>"] = values.TRUE
+
+
+def is_one_of_several(layer: values.Layer) -> bool:
+    """Whether a layer stands for as many as the program builds at its place."""
+    return "<several>" in layer.fields
+
+
 def copied(value: Value, seen: dict[int, Value] | None = None) -> Value:
     """`copy.deepcopy(module)`: the same layers once more, with a life of their own."""
     seen = {} if seen is None else seen

@@ -277,6 +277,12 @@ class Program:
         """The loader whose batches one execution of a loop goes over, if that was seen."""
         return _loader_in(self._run.loop_sources.get(number, values.UNKNOWN))
 
+    def leads_to(self, number: int, layer: values.Layer) -> bool:
+        """Whether what one execution of a loop goes over holds a layer."""
+        source = self._run.loop_sources.get(number, values.UNKNOWN)
+        over = source.fields.get("over", ()) if isinstance(source, values.ListObject) else ()
+        return any(layer in modules.layers_in(each) for each in (source, *over))
+
     def turns_of(self, number: int) -> int | None:
         """How many turns a loop over a `range` takes, where that is a number in the code."""
         source = self._run.loop_sources.get(number)

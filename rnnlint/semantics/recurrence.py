@@ -22,7 +22,7 @@ def call_recurrent(
     run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place
 ) -> Value:
     given = arguments.get(0, "input")
-    state = arguments.get(1, "hx")
+    state = _given_state(arguments)
     for tensor in tensors.tensors_in(state) if state is not None else []:
         tensors.touch(run, tensor, place)
     source = modules.as_tensor(given)
@@ -61,6 +61,12 @@ def call_recurrent(
         return values.Tuple((output, hidden))
     cell = tensors.changed(hidden, part="cell", values_of=None)
     return values.Tuple((output, values.Tuple((hidden, cell))))
+
+
+def _given_state(arguments: Arguments) -> Value | None:
+    """The state that a call is given; None where it is surely given none."""
+    state = arguments.get(1, "hx")
+    return UNKNOWN if state is None and arguments.open else state
 
 
 def _batch_axis(layer: values.Layer) -> int | None:
@@ -134,7 +140,7 @@ def _extended(
 
 def call_cell(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> Value:
     source = modules.as_tensor(arguments.get(0, "input"))
-    state = arguments.get(1, "hx")
+    state = _given_state(arguments)
     call = _emit_call(run, layer, source, state, place)
     graph = source.calls | (tensors.graph_of(state) if state is not None else frozenset())
     graph = _extended(graph, call) if run.context.gradients else graph

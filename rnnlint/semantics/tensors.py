@@ -512,6 +512,24 @@ def _split(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place)
     return values.ListObject(None, changed(picked(tensor), activation=tensor.activation))
 
 
+def _split_by_size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """`x.split(1, dim=1)`: the axes stay, and one has another size."""
+    part = changed(picked(tensor), activation=tensor.activation)
+    axis = axes.position(tensor, values.integer(arguments.get(1, "dim") or values.Const(0)))
+    size = values.integer(arguments.get(0, "split_size", "split_size_or_sections"))
+    if axis is not None and size == 1:
+        part = axes.resized(axes.same_as(part, tensor), axis, values.Const(1))
+    return values.ListObject(None, part)
+
+
+def _unbind(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    part = changed(picked(tensor), activation=tensor.activation)
+    axis = axes.position(tensor, values.integer(arguments.get(0, "dim") or values.Const(0)))
+    if axis is not None:
+        part = axes.same_as(part, axes.removed(tensor, axis))
+    return values.ListObject(None, part)
+
+
 def _masked_fill(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return changed(kept(tensor), padding=None)
 
@@ -582,7 +600,9 @@ _METHODS: dict[str, Method] = {
     **_table(_softmax("log_softmax"), "log_softmax logsoftmax"),
     **_table(_softmax("sigmoid"), "sigmoid"),
     **_table(_fresh, "new new_zeros new_ones new_empty new_full new_tensor"),
-    **_table(_split, "split chunk unbind tensor_split"),
+    **_table(_split, "chunk tensor_split"),
+    **_table(_split_by_size, "split"),
+    **_table(_unbind, "unbind"),
     **_table(_masked_fill, "masked_fill"),
     **_table(_masked_select, "masked_select gather take"),
     **_table(_indices, "argmax"),

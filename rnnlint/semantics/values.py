@@ -169,6 +169,8 @@ class Slice(Record, frozen=True):
     lower: Value | None
     upper: Value | None
     step: Value | None
+    single: bool = False
+    """Whether it takes one position, wherever that is: `x[i : i + 1]`."""
 
 
 class External(Record, frozen=True):
