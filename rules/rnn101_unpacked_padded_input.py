@@ -146,10 +146,10 @@ class UnpackedPaddedInput(Rule):
             if padding is None or padding.side == "left" or not modules.is_recurrent(call.layer):
                 continue
             felt = self._felt(program, call)
-            if felt is None and not self._counted(program, call):
+            reason = felt or self._noted(program, call)
+            if reason is None:
                 continue
             kind = call.layer.kind
-            reason = felt or "its loss counts the padded steps"
             yield self.report(
                 program,
                 call.place,
@@ -181,12 +181,26 @@ class UnpackedPaddedInput(Rule):
         both_ways = values.default_truth(modules.option(call.layer, "bidirectional")) is True
         return both_ways or any(one.how in CURED for one in program.readings_of(call))
 
-    def _counted(self, program: Program, call: LayerCall) -> bool:
-        """Whether a loss over the layer's steps counts the padded ones."""
-        return any(
-            call in tensors.graph_of(loss.prediction) and not _is_masked(loss)
+    def _noted(self, program: Program, call: LayerCall) -> str | None:
+        """What a loss makes of the layer's steps where nothing feels the padding, in words."""
+        losses = [
+            loss
             for loss in program.of(LossComputed)
+            if call in tensors.graph_of(loss.prediction) and not _is_masked(loss)
+        ]
+        if any(_has_steps_of(loss.prediction, call) for loss in losses):
+            return "its loss counts the padded steps"
+        return (
+            "only its real steps are read, so that the padding costs time alone" if losses else None
         )
+
+
+def _has_steps_of(prediction: values.Value, call: LayerCall) -> bool:
+    """Whether a prediction still has the padded steps that a layer ran over."""
+    return any(
+        call in tensor.calls and tensor.padding is not None
+        for tensor in tensors.tensors_in(prediction)
+    )
 
 
 def _is_masked(loss: LossComputed) -> bool:

@@ -498,3 +498,11 @@ def test_sequences_that_are_filled_up_in_turn_make_one_padded_batch(filler: str)
         "    return torch.tensor(batch)\nlayer(batches())\n"
     )
     assert side_of(program) == "right"
+
+
+def test_random_numbers_are_no_padding() -> None:
+    program = analysed(
+        "layer = nn.LSTM(8, 16)\nrest = torch.randn(20 - x.size(0), 4, 8)\n"
+        "layer(torch.cat([x, rest]))\n"
+    )
+    assert the_input(program).padding is None

@@ -24,7 +24,7 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         given = [size for size in given if _is_sizes(size)][:1]
     if len(given) == 1 and isinstance(given[0], (values.Tuple, values.ListObject)):
         given = list(iteration.known_items(run, given[0]) or ())
-    if any(isinstance(value, values.Shortfall) for value in given):
+    if any(isinstance(value, values.Shortfall) for value in given) and not _is_random(entry.kind):
         return values.Filler(place)
     device = tensors.device_kind(arguments.get(None, "device"))
     if entry.kind.endswith("_like"):
@@ -41,6 +41,11 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         device_steps=steps,
         drawn=_drawn(run, entry.kind, place),
     )
+
+
+def _is_random(kind: str) -> bool:
+    """Whether a tensor is made of random numbers, which are data and no padding."""
+    return kind.removesuffix("_like").startswith("rand")
 
 
 def _drawn(run: Interpreter, kind: str, place: Place) -> values.Drawn | None:
