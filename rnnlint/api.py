@@ -33,6 +33,7 @@ from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.stacking import fill_all_layers, fill_orthogonally
 from rnnlint.remedies.stepping import step_scheduler
 from rnnlint.remedies.transposing import transpose_instead
+from rnnlint.remedies.unpacking import swap_state_names
 from rnnlint.remedies.widening import clip_all
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -112,6 +113,7 @@ __all__ = [
     "schedule",
     "set_batch_first",
     "step_scheduler",
+    "swap_state_names",
     "take_logarithms",
     "tell_lengths",
     "tensors",

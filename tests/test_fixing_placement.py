@@ -11,6 +11,7 @@ from lowered import body_of
 
 from rnnlint.diagnostic import Edit
 from rnnlint.fixing import operations
+from rnnlint.fixing.code import Code, Part
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.placement import place
 from rnnlint.lowering import ir
@@ -403,3 +404,23 @@ def test_several_files_are_changed_by_one_repair() -> None:
     edits = place(wanted, lambda path: Layout(texts[path], body_of(texts[path])))
     assert [edit.path for edit in edits] == ["a.py", "b.py"]
     assert applied(texts["a.py"], edits[:1]) == "f(z)\n"
+
+
+@pytest.mark.parametrize(
+    ("expression", "operand"),
+    [
+        ("head(out)", "head(out)"),
+        ("out[-1]", "out[-1]"),
+        ("self.out", "self.out"),
+        ("out * 3", "(out * 3)"),
+        ("-out", "(-out)"),
+        ("out if out else 1", "(out if out else 1)"),
+    ],
+)
+def test_a_method_can_follow_an_operand(expression: str, operand: str) -> None:
+    text = f"loss(input={expression}, target=y)\n"
+    code = Code({PATH: ir.FileIR(body_of(text))}, lambda _: text)
+    path, start, end = at(text, expression)
+    assert code.operand(Part(path, start, end)) == operand
+    with pytest.raises(CannotPlaceError):
+        code.operand(Part(path, start, end + 1))

@@ -111,17 +111,25 @@ class Code:
             return None
         return Part(call.path, function.value.start, function.value.end)
 
+    def node_at(self, where: Stretch) -> ir.Node:
+        """The expression that lies exactly there.
+
+        Raises:
+            CannotPlaceError: there is none.
+        """
+        chain = chain_to(self.statement(where).node, where.start, where.end)
+        if not chain:
+            raise CannotPlaceError("there is no expression here")
+        return chain[-1]
+
     def operand(self, where: Stretch) -> str:
         """The text of an expression, in parentheses where a method cannot follow it otherwise.
 
         Raises:
             CannotPlaceError: there is no expression.
         """
-        chain = chain_to(self.statement(where).node, where.start, where.end)
-        if not chain:
-            raise CannotPlaceError("there is no expression here")
         text = self.text(where)
-        simple = isinstance(chain[-1], (ir.Name, ir.Attribute, ir.Call, ir.Subscript))
+        simple = isinstance(self.node_at(where), (ir.Name, ir.Attribute, ir.Call, ir.Subscript))
         return text if simple else f"({text})"
 
     def _call(self, call: Stretch) -> ir.Call:

@@ -8,7 +8,7 @@ from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.code import Part
 from rnnlint.fixing.layout import CannotPlaceError
-from rnnlint.fixing.scopes import Scope, chain_to
+from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.semantics import values
 from rnnlint.semantics.events import Reshaped
@@ -50,8 +50,7 @@ def _permutation(reshaped: Reshaped, order: Sequence[int | None]) -> list[int] |
 def _change(program: Program, reshaped: Reshaped, permuted: list[int] | None) -> operations.Replace:
     code, place = program.code, reshaped.place
     statement = code.statement(place)
-    chain = chain_to(statement.node, place.start, place.end)
-    call = chain[-1] if chain else None
+    call = code.node_at(place)
     if not isinstance(call, ir.Call) or not isinstance(call.func, ir.Attribute):
         raise CannotPlaceError("no call is found")
     if call.func.attr != reshaped.name:
