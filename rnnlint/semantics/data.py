@@ -27,13 +27,16 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     if any(isinstance(value, values.Shortfall) for value in given) and not _is_random(entry.kind):
         return values.Filler(place)
     device = tensors.device_kind(arguments.get(None, "device"))
+    filled = _filled(entry.kind, arguments)
     if entry.kind.endswith("_like"):
         source = arguments.positional[0] if arguments.positional else UNKNOWN
         device = source.device if isinstance(source, Tensor) else ""
-        return Tensor(fresh=True, device=device, drawn=_drawn(run, entry.kind, place))
+        drawn = _drawn(run, entry.kind, place)
+        return Tensor(fresh=True, filled=filled, device=device, drawn=drawn)
     steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
     return Tensor(
         fresh=True,
+        filled=filled,
         made_at=place,
         axes=axes.of_sizes(given),
         open=not given,
@@ -46,6 +49,15 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
 def _is_random(kind: str) -> bool:
     """Whether a tensor is made of random numbers, which are data and no padding."""
     return kind.removesuffix("_like").startswith("rand")
+
+
+def _filled(kind: str, arguments: Arguments) -> Value:
+    """The number that `zeros`, `ones_like`, `full` and the like consist of."""
+    if kind.startswith(("zeros", "ones")):
+        return values.Const(int(kind.startswith("ones")))
+    if kind.startswith("full"):
+        return arguments.get(1, "fill_value") or UNKNOWN
+    return UNKNOWN
 
 
 def _drawn(run: Interpreter, kind: str, place: Place) -> values.Drawn | None:
@@ -119,7 +131,8 @@ def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         made = made or as_batch(member)
     if made is None:
         is_number = isinstance(given, (values.Size, values.Const))
-        made = Tensor(fresh=is_number, open=not is_number)
+        order, steps = iteration.order_of(UNKNOWN if given is None else given)
+        made = Tensor(fresh=is_number, open=not is_number, order=order, order_steps=steps)
     if entry.effect == "device_tensor":
         device = "gpu"
     return tensors.on_device(made, device, place) if device == "gpu" else made
@@ -155,18 +168,23 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
         base = content if isinstance(content, Tensor) else Tensor()
     number = values.integer(axis)
     held = tensors.shared_values(items)
+    sorts = {item.sorted_by if isinstance(item, Tensor) else () for item in items}
+    by = sorts.pop() if len(sorts) == 1 else ()
     if number is not None and (number >= 2 or number == -1):
         joined = tensors.changed(
             base,
             calls=graph,
             output_of=None,
             values_of=held,
+            sorted_by=by,
             activation=None,
             part="",
             drawn=None,
         )
         return axes.with_last(joined, Axis("feature"))
-    return Tensor(calls=graph, values_of=held, padding=base.padding if number is None else None)
+    padding = base.padding if number is None else None
+    by = by if number == 1 else ()
+    return Tensor(calls=graph, values_of=held, padding=padding, sorted_by=by)
 
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -277,6 +295,8 @@ def batch_of(run: Interpreter, loader: values.Thing) -> Value:
     place = loader.place or Place("", 0, 0)
     if collate is None or collate == NONE:
         batch = UNKNOWN if loader.options.get("<open>") else default_collate(sample, place)
+        if not _samples_itself(loader):
+            batch = _in_any_order(batch)
     else:
         samples = values.ListObject(None, sample, order=_order(loader))
         batch = calls.call(run, collate, Arguments([samples]), place)
@@ -309,6 +329,18 @@ def _is_single(loader: values.Thing) -> bool:
         return False
     size = loader.options.get("batch_size", values.Const(1))
     return isinstance(size, values.Const) and size.value == 1 and not size.option
+
+
+def _in_any_order(value: Value) -> Value:
+    """The tensors of a batch whose samples the loader draws as it likes."""
+    if isinstance(value, Tensor) and value.batch_axis == 0 and not value.order:
+        return tensors.changed(value, order="arbitrary")
+    if isinstance(value, values.Tuple):
+        return values.Tuple(tuple(_in_any_order(item) for item in value.items))
+    if isinstance(value, values.DictObject):
+        entries = {k: _in_any_order(v) for k, v in value.fields["entries"].items()}
+        return values.DictObject(entries, value.fields["rest"])
+    return value
 
 
 def _unpadded(value: Value) -> Value:

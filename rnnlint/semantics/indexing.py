@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import axes, events, tensors, values
+import msgspec
+
+from rnnlint.semantics import axes, events, rows, tensors, values
 from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
     if tensor.lengths and len(parts) == 1 and not isinstance(parts[0], (Tensor, values.Slice)):
         return values.Size()
     if any(isinstance(part, Tensor) for part in parts):
-        return advanced(tensor, parts)
+        return advanced(tensor, parts, place)
+    tensor = _without_padding(rows.kept(tensor, parts), parts)
     lead = parts[:2]
     if tensor.part in ("output", "steps") and tensor.output_of is not None:
         axis = _last_step_axis(parts)
@@ -139,20 +142,27 @@ def _last_step_axis(parts: tuple[Value, ...]) -> int | None:
     return None
 
 
-def advanced(tensor: Tensor, parts: tuple[Value, ...]) -> Value:
+def _without_padding(tensor: Tensor, parts: tuple[Value, ...]) -> Tensor:
+    """`row[:length]`: one sequence of a padded batch is cut to its own length."""
+    part = parts[0] if parts else None
+    if tensor.padding is None or tensor.time_axis != 0 or tensor.batch_axis is not None:
+        return tensor
+    if not isinstance(part, values.Slice) or part.lower is not None:
+        return tensor
+    whole = part.upper is None or isinstance(part.upper, values.Const)
+    return tensor if whole else tensors.changed(tensor, padding=None)
+
+
+def advanced(tensor: Tensor, parts: tuple[Value, ...], place: Place) -> Value:
     """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
     first = parts[0]
     if tensor.fresh and isinstance(first, Tensor) and first.padding is not None:
         return axes.appended(first, Axis("feature"))  # a table looked up by padded ids
     if len(parts) == 1 and isinstance(first, Tensor) and not first.mask:
-        order = "sorted" if first.order == "permutation" else ""
-        ordered = tensors.changed(tensor, order=order, order_steps=first.order_steps)
-        return axes.resized(ordered, 0)
+        return axes.resized(rows.reordered(tensor, first, place), 0)
     if len(parts) == 2 and _is_all(first) and isinstance(parts[1], Tensor) and not parts[1].mask:
-        order = "sorted" if parts[1].order == "permutation" else ""
-        ordered = tensors.changed(tensor, order=order, order_steps=parts[1].order_steps)
-        return axes.resized(ordered, 1)
-    return tensors.picked(tensor)
+        return axes.resized(rows.reordered(tensor, parts[1], place), 1)
+    return tensors.changed(tensors.picked(tensor), sorted_by=())
 
 
 def written(
@@ -167,14 +177,16 @@ def written(
     padding = tensor.padding
     has_rows = False
     if tensor.fresh and padding is None:
-        side = _filled_side(parts)
+        side = "" if _is_one_wide(tensor, parts) else _filled_side(parts)
         if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
             step = Step(place, "copies each sequence into a longer row of zeros")
-            padding = values.Padding(side, (step,))
+            padding = values.Padding(side, (step,), tensor.filled)
             if len(parts) > 1 and not isinstance(parts[0], values.Slice):
                 has_rows = True
     elif _fills_the_rest(parts) and not isinstance(value, values.Const):
         padding = None
+    if padding is not None and any(isinstance(part, Tensor) for part in parts):
+        padding = msgspec.structs.replace(padding, filler=UNKNOWN)  # `targets[mask] = -100`
     if padding is None:
         inner = next((t for t in tensors.tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding
@@ -214,6 +226,15 @@ def _filled_side(parts: tuple[Value, ...]) -> str:
         if part.upper is None and isinstance(lower, (values.Slice, values.Shortfall)):
             return "left"
     return ""
+
+
+def _is_one_wide(tensor: Tensor, parts: tuple[Value, ...]) -> bool:
+    """`labels[i, :n]` of one number a sequence: there is no more of it than that one."""
+    written_axes = tensor.axes[: len(parts)]
+    return any(
+        isinstance(part, values.Slice) and not _is_all(part) and axis.size == values.Const(1)
+        for part, axis in zip(parts, written_axes, strict=False)
+    )
 
 
 def _fills_the_rest(parts: tuple[Value, ...]) -> bool:

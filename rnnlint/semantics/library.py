@@ -473,11 +473,13 @@ def unknown_method(
     if frameworks.is_tokenizer_call(name, arguments):
         return frameworks.encode(run, arguments, place)
     if name in ("new_zeros", "new_ones", "new_full", "new_empty"):
-        return values.Tensor(fresh=True)
+        return values.Tensor(fresh=True, filled=_FILLED.get(name, UNKNOWN))
     if name in ("view", "reshape") and len(arguments.positional) > 1:
         return tensors.call_method(run, values.TENSOR, name, arguments, place)
     return calls.opaque(run, name, arguments, place)
 
+
+_FILLED: dict[str, Value] = {"new_zeros": values.Const(0), "new_ones": values.Const(1)}
 
 EFFECTS: dict[str, Effect] = {
     "layer": _layer,

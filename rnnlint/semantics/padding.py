@@ -101,7 +101,7 @@ def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place
     )
     return Tensor(
         packed=True, calls=tensor.calls, padding=None, device=tensor.device, order=tensor.order,
-        values_of=tensor.values_of,
+        sorted_by=tensor.sorted_by, values_of=tensor.values_of,
     )  # fmt: skip
 
 
@@ -139,6 +139,7 @@ def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         output_of=tensor.output_of,
         values_of=tensor.values_of,
         part="output" if tensor.output_of is not None else "",
+        sorted_by=tensor.sorted_by,
         device=tensor.device,
         device_steps=tensor.device_steps,
     )

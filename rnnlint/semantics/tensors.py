@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import axes, events, indexing, notes, values
+from rnnlint.semantics import axes, events, notes, rows, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
 
@@ -30,7 +30,12 @@ def kept(tensor: Tensor) -> Tensor:
 
 def derived(tensor: Tensor) -> Tensor:
     """A tensor that hangs on the same graph, of whose axes nothing is known."""
-    return Tensor(calls=tensor.calls, device=tensor.device, device_steps=tensor.device_steps)
+    return Tensor(
+        calls=tensor.calls,
+        sorted_by=tensor.sorted_by,
+        device=tensor.device,
+        device_steps=tensor.device_steps,
+    )
 
 
 def picked(tensor: Tensor) -> Tensor:
@@ -96,11 +101,12 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         other = right if left is only else left
         if isinstance(other, (values.Size, values.Const, values.Unknown)):
             drawn = None if isinstance(other, values.Unknown) else only.drawn
-            return changed(kept(only), mask=only.mask and op in ("&", "|", "~"), drawn=drawn)
+            mask = only.mask and op in ("&", "|", "~")
+            return changed(padded_with(kept(only)), mask=mask, drawn=drawn)
         return changed(kept(only), calls=only.calls | graph_of(other), drawn=None)
     first, second = both
     calls = first.calls | second.calls
-    padding = first.padding or second.padding
+    padding = padded_with(first).padding or padded_with(second).padding
     if op in ("*", "/") and (first.mask or second.mask):
         padding = None
     if op == "/" and (second.lengths or first.lengths):
@@ -117,7 +123,15 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         device_steps=device.device_steps,
         loss=first.loss or second.loss,
         mask=first.mask and second.mask,
+        sorted_by=first.sorted_by if first.sorted_by == second.sorted_by else (),
     )
+
+
+def padded_with(tensor: Tensor, filler: Value = UNKNOWN) -> Tensor:
+    """The same tensor with another number in its padding: what it is now, if that is known."""
+    if tensor.padding is None or tensor.padding.filler == filler:
+        return tensor
+    return changed(tensor, padding=msgspec.structs.replace(tensor.padding, filler=filler))
 
 
 def _product(left: Value, right: Value) -> Tensor:
@@ -210,16 +224,14 @@ def call_method(
         return effect(run, tensor, arguments, place)
     touch(run, tensor, place)
     others = graph_of(values.Tuple(tuple(arguments.all())))
-    if tensor.calls or others:
-        return changed(derived(tensor), calls=tensor.calls | others)
-    return derived(tensor)
+    return changed(derived(tensor), calls=tensor.calls | others, sorted_by=())
 
 
 Method: TypeAlias = "Callable[[Interpreter, Tensor, Arguments, Place], Value]"
 
 
 def _keep(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return kept(tensor)
+    return padded_with(kept(tensor))
 
 
 def _same(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -422,30 +434,6 @@ def _reduce_pair(run: Interpreter, tensor: Tensor, arguments: Arguments, place: 
     return values.Tuple((result, Tensor(device=tensor.device)))
 
 
-def _sort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    steps = (Step(place, "sorts by length"),)
-    ordered = axes.resized(changed(tensor, order="sorted", order_steps=steps), 0)
-    permutation = Tensor(
-        order="permutation",
-        order_steps=steps,
-        device=tensor.device,
-        device_steps=tensor.device_steps,
-    )
-    return values.Tuple((ordered, permutation))
-
-
-def _argsort(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    pair = _sort(run, tensor, arguments, place)
-    return pair.items[1] if isinstance(pair, values.Tuple) else UNKNOWN
-
-
-def _select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    which = arguments.get(1, "index")
-    if isinstance(which, Tensor):
-        return indexing.advanced(tensor, (which,))
-    return picked(tensor)
-
-
 def _size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     axis = arguments.get(0, "dim")
     if axis is None:
@@ -508,6 +496,19 @@ def _fresh(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place)
     return changed(Tensor(fresh=True, device=tensor.device), device_steps=tensor.device_steps)
 
 
+def _filled(number: int) -> Method:
+    def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        made = Tensor(fresh=True, filled=values.Const(number), device=tensor.device)
+        return changed(made, device_steps=tensor.device_steps)
+
+    return effect
+
+
+def _to_bool(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """What is made of truth values says which steps are meant."""
+    return changed(tensor, mask=True, lengths=False)
+
+
 def _split(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return values.ListObject(None, changed(picked(tensor), activation=tensor.activation))
 
@@ -534,10 +535,6 @@ def _masked_fill(run: Interpreter, tensor: Tensor, arguments: Arguments, place: 
     return changed(kept(tensor), padding=None)
 
 
-def _masked_select(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return picked(tensor)
-
-
 def _indices(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     return derived(tensor)
 
@@ -551,7 +548,7 @@ def _dim(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -
 
 
 def _flip(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return changed(tensor, padding=None, output_of=None)
+    return changed(tensor, padding=None, output_of=None, sorted_by=())
 
 
 def _table(effect: Method, names: str) -> dict[str, Method]:
@@ -560,7 +557,7 @@ def _table(effect: Method, names: str) -> dict[str, Method]:
 
 _METHODS: dict[str, Method] = {
     **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
-             "astype long int float double half bool byte short bfloat16 share_memory"),
+             "astype long int float double half byte short bfloat16 share_memory"),
     **_table(_relu, "relu"),
     **_table(_dropout, "dropout"),
     **_table(_keep, "tanh exp log abs neg pow sqrt clamp clip normalize round floor "
@@ -590,21 +587,25 @@ _METHODS: dict[str, Method] = {
     **_table(_reduce, "logsumexp prod norm std var any all cumsum"),
     **_table(_pool, "mean sum"),
     **_table(_reduce_pair, "max min median topk"),
-    **_table(_sort, "sort"),
-    **_table(_argsort, "argsort argmax_"),
-    **_table(_select, "index_select"),
+    **_table(rows.sort, "sort"),
+    **_table(rows.argsort, "argsort argmax_"),
+    **_table(rows.select, "index_select"),
     **_table(_size, "size"),
     **_table(_dim, "dim ndimension"),
     **_table(_backward, "backward"),
     **_table(_softmax("softmax"), "softmax"),
     **_table(_softmax("log_softmax"), "log_softmax logsoftmax"),
     **_table(_softmax("sigmoid"), "sigmoid"),
-    **_table(_fresh, "new new_zeros new_ones new_empty new_full new_tensor"),
+    **_table(_fresh, "new new_empty new_full new_tensor"),
+    "new_zeros": _filled(0),
+    "new_ones": _filled(1),
     **_table(_split, "chunk tensor_split"),
     **_table(_split_by_size, "split"),
     **_table(_unbind, "unbind"),
     **_table(_masked_fill, "masked_fill"),
-    **_table(_masked_select, "masked_select gather take"),
+    **_table(rows.masked_select, "masked_select take"),
+    **_table(rows.gather, "gather"),
     **_table(_indices, "argmax"),
     **_table(_flip, "flip roll"),
+    "bool": _to_bool,
 }  # fmt: skip

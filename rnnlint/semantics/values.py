@@ -240,15 +240,19 @@ class Tensor(Record, frozen=True):
     mask: bool = False
     order: str = ""
     """Of a batch or its lengths: "sorted", "arbitrary" or "" (unknown); an index
-    that sorts has the order "permutation"."""
+    that sorts has the order "permutation", and one that undoes this "inverse"."""
     order_steps: Provenance = ()
     device: str = ""
     device_steps: Provenance = ()
     loss: Any = None
     """The loss computation it came from."""
     attached: bool = True
+    sorted_by: Provenance = ()
+    """The sorts that took its rows out of the order in which the loader gave them."""
     fresh: bool = False
     """Made from sizes and numbers alone (zeros, randn): holds no data."""
+    filled: Value = UNKNOWN
+    """The number that a fresh tensor consists of."""
     made_at: Place | None = None
     """Where a fresh tensor was given its sizes."""
     drawn: Drawn | None = None

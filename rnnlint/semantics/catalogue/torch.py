@@ -68,6 +68,7 @@ _FUNCTIONAL_LOSSES = {
     "kl_div": "KLDivLoss",
     "poisson_nll_loss": "PoissonNLLLoss",
 }
+_LOSS_OPTIONS = "weight size_average ignore_index reduce reduction"
 _OPTIMIZERS = (
     "Adam AdamW SGD RMSprop Adagrad Adadelta Adamax ASGD Rprop NAdam RAdam SparseAdam LBFGS "
     "Adafactor Muon ?"
@@ -118,7 +119,7 @@ TABLE: Table = {
     **entries(
         "layer", "Softmax LogSoftmax Softmin Sigmoid LogSigmoid Softmax2d", "torch.nn.", "dim"
     ),
-    **entries("layer", _LOSSES, "torch.nn.", "weight size_average ignore_index reduce reduction"),
+    **entries("layer", _LOSSES, "torch.nn.", _LOSS_OPTIONS),
     "torch.nn.CTCLoss": Entry("layer", "CTCLoss", tuple(_CTC.split())),
     **entries("container", "Sequential ModuleList ModuleDict", "torch.nn."),
     **entries(
@@ -163,7 +164,9 @@ TABLE: Table = {
         )
     },
     **{
-        f"torch.nn.functional.{name}": Entry("loss", kind)
+        f"torch.nn.functional.{name}": Entry(
+            "loss", kind, ("input", "target", *_LOSS_OPTIONS.split())
+        )
         for name, kind in _FUNCTIONAL_LOSSES.items()
     },
     "torch.nn.functional.ctc_loss": Entry("loss", "CTCLoss", (*_CTC_INPUTS.split(), *_CTC.split())),
