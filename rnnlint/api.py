@@ -24,6 +24,7 @@ from rnnlint.remedies.filling import (
     raise_forget_bias,
 )
 from rnnlint.remedies.final_states import join_final_states
+from rnnlint.remedies.ignoring import ignore_padding
 from rnnlint.remedies.metrics import watch_loss
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.registering import register_layers
@@ -34,6 +35,7 @@ from rnnlint.remedies.stacking import fill_all_layers, fill_orthogonally
 from rnnlint.remedies.stepping import step_scheduler
 from rnnlint.remedies.transposing import transpose_instead
 from rnnlint.remedies.unpacking import swap_state_names
+from rnnlint.remedies.unsorting import leave_unsorted
 from rnnlint.remedies.widening import clip_all
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.events import (
@@ -98,7 +100,9 @@ __all__ = [
     "fill_all_layers",
     "fill_gate_by_gate",
     "fill_orthogonally",
+    "ignore_padding",
     "join_final_states",
+    "leave_unsorted",
     "modules",
     "move_clip",
     "move_scheduler",
