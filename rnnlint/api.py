@@ -31,6 +31,7 @@ from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
+from rnnlint.remedies.sizes import size_of_input, size_of_tensor
 from rnnlint.remedies.stacking import fill_all_layers, fill_orthogonally
 from rnnlint.remedies.stepping import step_scheduler
 from rnnlint.remedies.transposing import transpose_instead
@@ -43,6 +44,7 @@ from rnnlint.semantics.events import (
     Backward,
     Clip,
     Discarded,
+    Diverted,
     Event,
     Fit,
     Init,
@@ -70,6 +72,7 @@ __all__ = [
     "Clip",
     "Diagnostic",
     "Discarded",
+    "Diverted",
     "Event",
     "Fit",
     "Fix",
@@ -116,6 +119,8 @@ __all__ = [
     "renamed",
     "schedule",
     "set_batch_first",
+    "size_of_input",
+    "size_of_tensor",
     "step_scheduler",
     "swap_state_names",
     "take_logarithms",

@@ -9,8 +9,8 @@ axes than the layer's states have; or that has states for another number of laye
 A swapped state is the one that nothing notices, for both parts have the same shape. It usually
 begins with `c, h = cell(x, (h, c))`: an LSTM returns h first. From the second step on, the cell
 state is used as the output of the step before and the other way round, and what is read as h is the
-cell state, which no output gate has passed and no tanh bounds. Such a model may still learn, so that
-nothing tells.
+cell state, which no output gate has passed and no tanh bounds. Such a model may still learn:
+nothing tells of it.
 
 All others raise, in PyTorch 2.13 in these words:
 

@@ -283,3 +283,24 @@ def test_a_loss_times_a_length_is_still_a_loss() -> None:
         f"{LAYER}total = 0\nfor _ in loader:\n    total += lstm(x)[0].mean() * len(x)"
     )
     assert program.possible(events.Accumulated)
+
+
+# --- tests that end a turn --------------------------------------------------
+
+
+def diverted(text: str) -> int:
+    return len(analysed(f"x = unseen()\n{text}").of(events.Diverted))
+
+
+@pytest.mark.parametrize("end", ["continue", "break", "raise ValueError"])
+def test_a_test_may_end_a_turn(end: str) -> None:
+    assert diverted(f"for y in x:\n    if len(y) != 8:\n        {end}\n    print(y)\n")
+
+
+def test_a_test_may_end_a_function() -> None:
+    assert diverted("def f(y):\n    if y:\n        return 1\n    return print(y)\nf(x)\n")
+
+
+@pytest.mark.parametrize("body", ["if len(y) != 8:\n        print(y)", "if False:\n        break"])
+def test_other_tests_end_nothing(body: str) -> None:
+    assert not diverted(f"for y in x:\n    {body}\n")

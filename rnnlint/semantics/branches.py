@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rnnlint.lowering import ir
-from rnnlint.semantics import expressions, joins, operations, statements, types, values
+from rnnlint.semantics import events, expressions, joins, operations, statements, types, values
 from rnnlint.semantics.frames import Flow, Frame
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.state import Changes
@@ -37,7 +37,7 @@ def _if(run: Interpreter, node: ir.If, frame: Frame) -> Flow:
         arms.reverse()
     returned = len(frame.returns)
     by_length = isinstance(test, values.LengthTest)
-    flow = _branch(run, arms, frame, by_length)
+    flow = _branch(run, arms, frame, by_length, place)
     frame.by_length = frame.by_length or (by_length and len(frame.returns) > returned)
     return flow
 
@@ -137,7 +137,11 @@ def explore(run: Interpreter, block: tuple[ir.Stmt, ...], frame: Frame) -> None:
 
 
 def _branch(
-    run: Interpreter, arms: list[Callable[[], Flow]], frame: Frame, by_length: bool = False
+    run: Interpreter,
+    arms: list[Callable[[], Flow]],
+    frame: Frame,
+    by_length: bool = False,
+    test: Place | None = None,
 ) -> Flow:
     """Run alternatives from the same state and join them."""
     outcomes: list[tuple[Flow, Any]] = [run.state.record(arm) for arm in arms]
@@ -152,6 +156,8 @@ def _branch(
                 run.state.merge([*going_on, changes], frame.scope)
         if by_length:
             _pad_all(run, going_on)
+        if ended and test is not None:
+            run.note(events.Diverted(test, run.context))
         return ""
     run.state.merge(ended)
     flows = {flow for flow, _ in outcomes}

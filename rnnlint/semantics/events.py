@@ -357,6 +357,15 @@ class Reshaped(Note):
         self.sizes = sizes
 
 
+class Diverted(Note):
+    """A test whose outcome is not known may end the turn, or the function, before what follows:
+
+    `if len(x) < batch_size: continue`.
+    """
+
+    __slots__ = ()
+
+
 class Mode(Note):
     """`module.train()`, `module.eval()`; `training` is None when that is not known."""
 

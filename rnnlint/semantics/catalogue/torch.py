@@ -237,7 +237,10 @@ TABLE: Table = {
     "torch.utils.data.DataLoader": Entry(
         "loader",
         "DataLoader",
-        tuple("dataset batch_size shuffle sampler batch_sampler num_workers collate_fn".split()),
+        tuple(
+            "dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory "
+            "drop_last".split()
+        ),
     ),
     "torch.utils.data.TensorDataset": Entry("tensor_dataset"),
     "torch.utils.data.Subset": Entry("same"),
