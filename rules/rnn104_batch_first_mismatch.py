@@ -4,7 +4,7 @@
 Follows the order of axes from the place that fixes it (`pad_sequence`, a loader that stacks
 samples, a transposition) to the calls that assume one: a recurrent layer and its
 `batch_first`, `pack_padded_sequence`, an initial state, an index on the output. It reports the
-later call that disagrees.
+later call that disagrees. A single sequence has a batch too, of one: `x[i].unsqueeze(0)`.
 
 ## Why it matters
 A layer that takes time for the batch runs along the samples: the state of one sample flows
@@ -53,6 +53,7 @@ for x, y in DataLoader(data, batch_size=8, shuffle=True):
 
 ## When it stays silent
 - One of the two orders is unknown, or an option sets it.
+- A single step, (1, batch, ...) or (batch, 1, ...), has the axes that the layer takes.
 - `h_n[-1]` of a batch-first layer: states never have the batch first.
 - A packed sequence: it has no batch axis, so unpacking may choose another order, if what reads
   the output agrees.
@@ -96,6 +97,7 @@ from rnnlint.api import (
 )
 
 ORDER = {0: "(batch, time, ...)", 1: "(time, batch, ...)"}
+ORDER_OF_ONE = {0: "one sequence, (1, time, ...),", 1: "one sequence, (time, 1, ...),"}
 
 
 class BatchFirstMismatch(Rule):
@@ -115,10 +117,17 @@ class BatchFirstMismatch(Rule):
     def _layer_call(self, program: Program, call: LayerCall) -> Iterator[Diagnostic]:
         wanted = _declared_axis(modules.option(call.layer, "batch_first"))
         given = call.input.batch_axis if _may_have_time(call.input) else None
+        alone = _axis_of_one(call.input)
         declared = Step(call.layer.place or call.place, f"the {call.layer.kind} is built here")
         if wanted is not None and given is not None and wanted != given:
             yield self._mismatch(
                 program, call, given, wanted, [*call.input.batch_axis_steps, declared]
+            )
+            return
+        if wanted is not None and alone is not None and wanted != alone:
+            origin = Step(call.place, "a single sequence enters here")
+            yield self._mismatch(
+                program, call, alone, wanted, [*call.input.batch_axis_steps, origin, declared]
             )
             return
         if given is not None and _state_is_batch_first(call, given):
@@ -159,10 +168,12 @@ class BatchFirstMismatch(Rule):
     def _is_mismatched(self, tensor: values.Tensor) -> bool:
         """Whether the layer's own call is already reported."""
         call = tensor.output_of
-        if call is None or call.input.packed or call.input.batch_axis is None:
+        if call is None or call.input.packed:
             return False
+        given = call.input.batch_axis
+        given = _axis_of_one(call.input) if given is None else given
         wanted = _declared_axis(modules.option(call.layer, "batch_first"))
-        return wanted is not None and wanted != call.input.batch_axis
+        return None not in (given, wanted) and wanted != given
 
     def _mismatch(
         self,
@@ -173,11 +184,12 @@ class BatchFirstMismatch(Rule):
         trail: list[Step],
     ) -> Diagnostic:
         where = "where the layer is built" if isinstance(event, LayerCall) else "here"
+        is_one = isinstance(event, LayerCall) and event.input.batch_axis is None
+        shape = ORDER_OF_ONE[given] if is_one else ORDER[given]
         return self.report(
             program,
             event.place,
-            f"the input is {ORDER[given]} but this expects {ORDER[wanted]}: "
-            "batch and time are mixed up",
+            f"the input is {shape} but this expects {ORDER[wanted]}: batch and time are mixed up",
             help=f"set batch_first={given == 0} {where}, or transpose the input",
             trail=trail,
             fix=set_batch_first(program, event, given),
@@ -190,6 +202,16 @@ def _may_have_time(given: values.Tensor) -> bool:
         return given.time_axis in (0, 1)
     other = given.axes[1 - given.batch_axis] if len(given.axes) > 1 else None
     return other is None or (other.name == "" and other.size != values.Const(1))
+
+
+def _axis_of_one(given: values.Tensor) -> int | None:
+    """Where a single sequence has the batch: the axis of one element beside that of time."""
+    time = given.time_axis
+    if given.batch_axis is not None or time not in (0, 1) or len(given.axes) < 3:
+        return None
+    one = values.Const(1)
+    sizes = [axis.size for axis in given.axes]
+    return 1 - time if sizes[1 - time] == one and sizes[time] != one else None
 
 
 def _declared_axis(batch_first: values.Value) -> int | None:
