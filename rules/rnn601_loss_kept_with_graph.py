@@ -65,8 +65,8 @@ print(total / 100)
 
 ## Fix safety
 The fix is safe. It adds `loss.item()` where the sum is only calculated with, and `loss.detach()`
-where it is returned, or used as a tensor: `total.item()`. There is no fix where it is not clear
-which of several names is the loss.
+where the function returns something, or the sum is used as a tensor: `total.item()`. There is no
+fix where it is not clear which of several names is the loss.
 
 ## References
 - [Frequently asked questions](https://pytorch.org/docs/stable/notes/faq.html): my model reports
@@ -199,6 +199,9 @@ def _number(program: Program, note: Accumulated) -> Fix | None:
     )
 
 
+_DEFINITIONS = ("def ", "class ", "async ", "@")
+
+
 def _is_read_as_tensor(program: Program, note: Accumulated) -> bool:
     """Whether the code around the sum may need a tensor: it returns it, or calls its methods."""
     total = re.escape(program.code.text(note.total))
@@ -206,6 +209,8 @@ def _is_read_as_tensor(program: Program, note: Accumulated) -> bool:
     first = around[0] if around else None
     whole = program.code.layout(note.place.path)
     text = whole.text[slice(*whole.extent(first))] if first is not None else ""
-    outside = whole.text if first is None or not text.startswith(("def ", "class ")) else text
-    as_tensor = rf"(?<![\w.]){total}\s*[.\[]|return\b.*(?<![\w.]){total}\b|torch\.\w+\([^)]*{total}"
-    return "." in program.code.text(note.total) or re.search(as_tensor, outside) is not None
+    outside = whole.text if first is None or not text.startswith(_DEFINITIONS) else text
+    returned = outside is text and re.search(r"\b(return|yield)\s+\S", text) is not None
+    as_tensor = rf"(?<![\w.]){total}\s*[.\[]|torch\.\w+\([^)]*{total}"
+    kept = "." in program.code.text(note.total)  # others can read an attribute
+    return returned or kept or re.search(as_tensor, outside) is not None
