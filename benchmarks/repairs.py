@@ -1,18 +1,20 @@
 """What `rnnlint check --fix --unsafe-fixes` does to real projects, counted by rule.
 
-    python benchmarks/repairs.py TREE [TREE ...] [--safe] [--diffs FOLDER]
+    python benchmarks/repairs.py TREE [TREE ...] [--safe] [--notebooks] [--diffs FOLDER]
 
 Each tree is copied first, and nothing is written to it.  On the copy, all repairs are carried
 out, and then it is looked at from outside: every file that changed compiles if it did before and
-keeps its line ends, no rule finds more than before, and a second repair changes nothing.  What
-does not hold is told, and the exit code is 1.  With `--diffs`, the difference of each tree is
-put into a folder, to be read as the tree's maintainer would.
+keeps its line ends, every notebook is the same but for the code of its cells, no rule finds more
+than before, and a second repair changes nothing.  What does not hold is told, and the exit code
+is 1.  With `--diffs`, the difference of each tree is put into a folder, to be read as the tree's
+maintainer would; with `--notebooks`, findings are counted in notebooks alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import shutil
 import sys
@@ -26,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what stands beside is measured
 
 from rnnlint import engine, repair, saving
-from rnnlint.diagnostic import Applicability, Withheld
+from rnnlint.diagnostic import Applicability, Diagnostic, Withheld
 from rnnlint.engine import Outcome, Request
 from rnnlint.opening import open_request
 
@@ -38,6 +40,8 @@ LINE_END = re.compile(rb"\r\n|\r|\n")
 class Counts:
     """How often each rule found something, offered a repair, and was let do it."""
 
+    counted: str
+    """How the names of files end whose findings are counted."""
     found: Counter[str] = field(default_factory=Counter)
     safe: Counter[str] = field(default_factory=Counter)
     unsafe: Counter[str] = field(default_factory=Counter)
@@ -45,13 +49,17 @@ class Counts:
     withheld: Counter[str] = field(default_factory=Counter)
 
     def add(self, before: Outcome, repaired: Outcome) -> None:
-        for diagnostic in before.diagnostics:
+        for diagnostic in self._within(before.diagnostics):
             self.found[diagnostic.code] += 1
             if diagnostic.fix is not None:
                 safe = diagnostic.fix.applicability is Applicability.SAFE
                 (self.safe if safe else self.unsafe)[diagnostic.code] += 1
-        self.fixed.update(diagnostic.code for diagnostic in repaired.fixed)
-        self.withheld.update(each.diagnostic.code for each in repaired.withheld)
+        self.fixed.update(each.code for each in self._within(repaired.fixed))
+        withheld = [each.diagnostic for each in repaired.withheld]
+        self.withheld.update(each.code for each in self._within(withheld))
+
+    def _within(self, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+        return [each for each in diagnostics if each.span.path.endswith(self.counted)]
 
     def table(self) -> str:
         head = "| rule | found | safe | unsafe | offered | fixed | withheld |"
@@ -68,9 +76,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("trees", nargs="+", type=Path)
     parser.add_argument("--safe", action="store_true", help="safe repairs alone")
+    parser.add_argument("--notebooks", action="store_true", help="count those in notebooks alone")
     parser.add_argument("--diffs", type=Path, help="a folder for the differences")
     arguments = parser.parse_args()
-    counts = Counts()
+    counts = Counts(".ipynb" if arguments.notebooks else "")
     sound = True
     for tree in arguments.trees:
         with tempfile.TemporaryDirectory() as folder:
@@ -135,11 +144,34 @@ def _damage(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator
         if path not in before or path not in after:
             yield f"{path} is new or gone"
             continue
+        if path.endswith(".ipynb"):
+            if _without_code(before[path]) != _without_code(after[path]):
+                yield f"{path} changes in more than its code"
+            continue
         if _compiles(before[path]) and not _compiles(after[path]):
             yield f"{path} does not compile any more"
         ends = set(LINE_END.findall(before[path]))
         if ends and not set(LINE_END.findall(after[path])) <= ends:
             yield f"{path} has other line ends"
+
+
+def _without_code(data: bytes) -> str:
+    """A notebook as it is but for the code of its cells."""
+    notebook = json.loads(data)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] = []
+    return json.dumps(notebook)
+
+
+def _code(data: bytes) -> bytes:
+    """The cells of a notebook, one below the other, with the number of each."""
+    parts = [
+        f"# --- cell {number}\n{''.join(cell['source'])}\n"
+        for number, cell in enumerate(json.loads(data)["cells"])
+        if cell["cell_type"] == "code"
+    ]
+    return "".join(parts).encode("utf-8", errors="replace")
 
 
 def _compiles(data: bytes) -> bool:
@@ -162,7 +194,8 @@ def _worse(before: Outcome, after: Outcome) -> Iterator[str]:
 def _difference(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
     lines: list[str] = []
     for path in _changed(before, after):
-        old, new = _lines(before.get(path, b"")), _lines(after.get(path, b""))
+        shown = _code if path.endswith(".ipynb") else bytes
+        old, new = (_lines(shown(contents[path])) for contents in (before, after))
         lines += difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", n=5)
     return "".join(_ended(lines))
 

@@ -84,9 +84,11 @@ def analyse_project(
     found = _distinct([*broken, *judged])
     kept = _selected(found, sources, indexes, scope, ignore_suppressions)
     notices += _passed_over(broken, kept, lowered)
-    texts = {path: each.text for path, each in sources.items() if each.cells is None}
+    # Where cells were left out, repairs would be blind to what is in them.
+    mended = {each.path for each in problems if sources[each.path].cells is not None}
+    texts = {path: each.text for path, each in sources.items() if path not in mended}
     ranked = [
-        offered(diagnostic, scope, texts, indexes.location)
+        offered(diagnostic, scope, texts, indexes.span)
         for diagnostic in sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
     ]
     return Findings(
@@ -129,7 +131,8 @@ class _Reader:
             if isinstance(source, Notice):
                 self.notices[path] = source
             else:
-                found[path] = source
+                # Outputs are large, and nobody asks for them here.
+                found[path] = msgspec.structs.replace(source, data=b"")
         return found
 
 
@@ -313,9 +316,6 @@ class _Indexes:
     def span(self, path: str, start: int, end: int) -> Span:
         return self.of(path).span(start, end)
 
-    def location(self, path: str, offset: int) -> Location:
-        return self.of(path).locate(offset)[1]
-
 
 def _judge(
     lowered: Mapping[str, ir.FileIR],
@@ -333,6 +333,7 @@ def _judge(
         lambda place: indexes.span(place.path, place.start, place.end),
         lambda path: indexes.sources[path].text,
         fix_style,
+        lambda path: indexes.sources[path].cells,
     )
     failures = [_Failure("the analysis", "rnnlint", error) for error in program.failures]
     found: list[Diagnostic] = []

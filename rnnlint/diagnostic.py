@@ -74,6 +74,8 @@ class Edit(msgspec.Struct, frozen=True):
     location: Location | None = None
     """The row and column of `start`, once the analysis has looked them up."""
     end_location: Location | None = None
+    cell: int | None = None
+    """In a notebook, the cell in which rows are counted, as `Span` has it."""
 
 
 class Fix(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from rnnlint import selection
-from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Fix, Location
+from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Fix, Span
 from rnnlint.project.config import Settings
 from rnnlint.project.patterns import per_file_ignores
 from rnnlint.project.source import HALF_A_PAIR
@@ -16,7 +16,7 @@ from rnnlint.registry import RuleInfo
 
 UNPARSABLE = ("RNN001", "unparsable-file")
 
-Locate = Callable[[str, int], Location]
+Locate = Callable[[str, int, int], Span]
 """The row and column of an offset in a file."""
 
 
@@ -158,11 +158,10 @@ def _is_sound(fix: Fix, texts: Mapping[str, str]) -> bool:
 
 
 def _located(edits: Iterable[Edit], locate: Locate) -> tuple[Edit, ...]:
+    spans = [(edit, locate(edit.path, edit.start, edit.end)) for edit in edits]
     return tuple(
         msgspec.structs.replace(
-            edit,
-            location=locate(edit.path, edit.start),
-            end_location=locate(edit.path, edit.end),
+            edit, location=span.location, end_location=span.end_location, cell=span.cell
         )
-        for edit in edits
+        for edit, span in spans
     )

@@ -23,14 +23,15 @@ _FIRST_LINES = re.compile(
 def comments(project: Project) -> Wishes:
     """What silences all that was found in the files that were asked about.
 
-    Findings in notebooks, and those on comments that list no rule, are left alone.
+    Findings on comments that list no rule are left alone, as is what is wrong with a notebook
+    or the cells of one that cannot be read.
     """
 
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         found: dict[str, list[Diagnostic]] = {}
         for diagnostic in findings.diagnostics:
             span = diagnostic.span
-            if span.path in project.asked.reported and span.cell is None:
+            if span.path in project.asked.reported:
                 found.setdefault(span.path, []).append(diagnostic)
         sources = {path: read(path) for path in found}
         return [
@@ -48,6 +49,7 @@ class _File:
 
     def __init__(self, source: Source) -> None:
         self._path = source.path
+        self._is_notebook = source.cells is not None
         self._text = source.text
         self._index = LineIndex(source)
         self._lines = logical_lines(source.text)
@@ -71,13 +73,15 @@ class _File:
 
     def _target(self, diagnostic: Diagnostic) -> tuple[int, str, str] | None:
         """Where the code of a diagnostic is to be written, and what before and after it."""
+        span = diagnostic.span
         if diagnostic.code == UNUSED_CODE:
-            at = self._index.offset(diagnostic.span.location)
+            at = self._index.offset(span.location, span.cell)
             around = (each for each in self._lists if each.start <= at < each.end)
             return next(map(_within, around), None)
         if diagnostic.code == UNPARSABLE[0] or self._lines is None:
-            return self._at_the_top()
-        row = diagnostic.span.location.row
+            # One cell of a notebook does not speak for the others.
+            return None if self._is_notebook else self._at_the_top()
+        row = self._index.row_of(span.location, span.cell)
         line = next((one for one in self._lines if row in one.rows), None)
         if line is None:
             return None

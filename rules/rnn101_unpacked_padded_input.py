@@ -105,7 +105,7 @@ It is unsafe, and wants a look, where the lengths come from elsewhere:
 
 There is no fix where attention or a loss alone meets the padding, which packing leaves there;
 where the output is read in another function; where the batch is cut or prolonged before the
-layer; where models of other kinds are called in the same place; and in notebooks.
+layer; and where models of other kinds are called in the same place.
 
 ## References
 - [pack_padded_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html)

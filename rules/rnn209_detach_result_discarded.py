@@ -111,7 +111,7 @@ def _assigned(program: Program, note: Discarded) -> Fix | None:
     if note.loop is not None and note.over is not None:
         place, name = note.loop, program.code.text(note.over)
         code = f"tuple(part.detach() for part in {name})"
-    if place.path.endswith(".ipynb") or not NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         return None
     return program.code.repair(
         "assign what detach() returns",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -176,23 +175,6 @@ def test_a_list_for_the_file_gets_longer(tmp_path: Path) -> None:
     lay(tmp_path, {MAIN: text, "rnnlint.toml": "select = ['RNN001']\n"})
     assert len(silenced(tmp_path).fixed) == 1
     assert (tmp_path / MAIN).read_text() == text.replace("RNN101", "RNN101, RNN001")
-
-
-def test_what_no_comment_can_silence_is_left(tmp_path: Path, script: list[Finding]) -> None:
-    script.append(Finding("SCR001", "net", path="book.ipynb"))
-    cell: dict[str, object] = {
-        "cell_type": "code",
-        "metadata": {},
-        "outputs": [],
-        "execution_count": None,
-    }
-    cells = [{**cell, "source": TORCH + NET}]
-    book = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    root = project_of(tmp_path, {MAIN: TORCH + NET, "book.ipynb": book})
-    outcome = silenced(root)
-    assert [each.code for each in outcome.diagnostics] == ["SCR001"]
-    assert not outcome.fixed
-    assert (root / "book.ipynb").read_text() == book
 
 
 @pytest.mark.usefixtures("finding")

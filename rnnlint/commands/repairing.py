@@ -22,13 +22,14 @@ from rnnlint.commands.output import (
 )
 from rnnlint.engine import Outcome
 from rnnlint.opening import Opened, Project
+from rnnlint.project.notebook import cell_texts
 from rnnlint.project.source import Source
 from rnnlint.repair import Repaired
 from rnnlint.reporting import repairs
 from rnnlint.reporting.closing import withheld
 from rnnlint.reporting.differences import difference
 from rnnlint.reporting.layout import counted
-from rnnlint.reporting.report import is_fixable
+from rnnlint.reporting.report import file_or_cell, is_fixable
 from rnnlint.reporting.style import Style
 from rnnlint.terminal import Progress, style_for
 
@@ -105,14 +106,22 @@ def _kept(
 
 def _differences(repaired: list[Repaired], style: Style) -> str:
     return "".join(
-        difference(
-            engine.seen_from(path, each.project),
-            _whole(each.before[path]),
-            _whole(each.after[path]),
-            style,
+        _difference(
+            engine.seen_from(path, each.project), each.before[path], each.after[path], style
         )
         for each in repaired
         for path in each.changed
+    )
+
+
+def _difference(path: str, before: Source, after: Source, style: Style) -> str:
+    """How a file changes, or each cell of a notebook."""
+    if before.cells is None:
+        return difference(path, _whole(before), _whole(after), style)
+    old, new = cell_texts(before.data), cell_texts(after.data)
+    return "".join(
+        difference(file_or_cell(path, number), text, new[number], style, is_cell=True)
+        for number, text in old.items()
     )
 
 

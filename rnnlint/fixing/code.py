@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from rnnlint.fixing.placement import place
 from rnnlint.fixing.scopes import chain_to
 from rnnlint.lowering import ir
 from rnnlint.project.config import FixStyle
+from rnnlint.project.notebook import Cell
 
 
 class Stretch(Protocol):
@@ -43,6 +44,7 @@ class Code:
         files: the representation of each file by its path.
         text_of: the text of a file that was represented.
         fix_style: what the user wants repairs to be written in.
+        cells_of: the code cells of a notebook that was represented.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Code:
         files: Mapping[str, ir.FileIR],
         text_of: Callable[[str], str],
         fix_style: FixStyle = "auto",
+        cells_of: Callable[[str], Sequence[Cell] | None] = lambda path: None,
     ) -> None:
         self._files = files
         self._text_of = text_of
+        self._cells_of = cells_of
         self.fix_style = fix_style
         self._layouts: dict[str, Layout] = {}
 
@@ -64,12 +68,13 @@ class Code:
         """The layout of a file.
 
         Raises:
-            CannotPlaceError: the file is not part of the project, or is a notebook.
+            CannotPlaceError: the file is not part of the project.
         """
-        if path not in self._files or path.endswith(".ipynb"):
+        if path not in self._files:
             raise CannotPlaceError(f"{path} cannot be edited")
         if path not in self._layouts:
-            self._layouts[path] = Layout(self._text_of(path), self._files[path].body)
+            text, cells = self._text_of(path), self._cells_of(path)
+            self._layouts[path] = Layout(text, self._files[path].body, cells)
         return self._layouts[path]
 
     def statement(self, where: Stretch) -> Statement:

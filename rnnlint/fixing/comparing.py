@@ -10,7 +10,7 @@ from rnnlint.diagnostic import Diagnostic, Span
 from rnnlint.fixing.editing import Moves
 
 Excerpts = Mapping[str, Mapping[int, str]]
-"""Source lines by file and row."""
+"""Source lines by file, or cell of a notebook, and row."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -78,10 +78,14 @@ def _reads_the_same(
     old: Diagnostic, moved: Span, new: Diagnostic, lines: tuple[Excerpts, Excerpts]
 ) -> bool:
     before, after = (
-        excerpts.get(each.span.path, {}).get(each.span.location.row, "").strip()
+        _lines_of(each.span, excerpts).get(each.span.location.row, "").strip()
         for each, excerpts in ((old, lines[0]), (new, lines[1]))
     )
     return before == after != ""
+
+
+def _lines_of(span: Span, excerpts: Excerpts) -> Mapping[int, str]:
+    return excerpts.get(span.path if span.cell is None else f"{span.path}:{span.cell}", {})
 
 
 _Test = Callable[[Diagnostic, Span, Diagnostic, tuple[Excerpts, Excerpts]], bool]

@@ -9,11 +9,8 @@ from functools import cached_property
 import msgspec
 
 from rnnlint.diagnostic import Edit, Span
+from rnnlint.fixing.cells import CannotEditError, edited_notebook
 from rnnlint.project.source import LineIndex, Source, content_digest, source_from_bytes
-
-
-class CannotEditError(Exception):
-    """What the file would become cannot be; the message says why."""
 
 
 class Edited:
@@ -47,32 +44,45 @@ class Edited:
         ]
         return Edited(self.after, edits)
 
-    @cached_property
+    @property
     def data(self) -> bytes:
         """The bytes of the file as it becomes, in the encoding that it has.
 
         Raises:
-            CannotEditError: the encoding cannot hold it, or reads it as something else.
+            CannotEditError: the encoding cannot hold it, or reads it as something else; or the
+                cells of a notebook cannot.
         """
+        return self._written[0]
+
+    @property
+    def after(self) -> Source:
+        """The file as it becomes."""
+        return self._written[1]
+
+    @cached_property
+    def _written(self) -> tuple[bytes, Source]:
+        """The bytes of the file as it becomes, and the file read from them."""
+        before = self.before
+        if before.cells is None:
+            data = self._encoded()
+            reason = "its encoding would be read as another"
+        else:
+            data = edited_notebook(before, self.edits)
+            reason = "its cells would be read as something else"
+        source = source_from_bytes(before.path, data)
+        if not isinstance(source, Source) or source.text != self.text:
+            raise CannotEditError(reason)
+        return data, source
+
+    def _encoded(self) -> bytes:
         before = self.before
         if content_digest(before.encoded(before.text)) != before.digest:
             raise CannotEditError(f"its text cannot be written in {before.encoding} unchanged")
         try:
-            data = before.encoded(self.text)
+            return before.encoded(self.text)
         except UnicodeEncodeError as error:
             character = self.text[error.start]
             raise CannotEditError(f"{before.encoding} has no {character!r}") from error
-        source = source_from_bytes(before.path, data)
-        if not isinstance(source, Source) or source.text != self.text:
-            raise CannotEditError("its encoding would be read as another")
-        return data
-
-    @cached_property
-    def after(self) -> Source:
-        """The file as it becomes."""
-        before = self.before
-        digest = content_digest(self.data)
-        return Source(before.path, self.text, before.encoding, before.bom, digest)
 
     def touches(self, start: int, end: int) -> bool:
         """Whether an edit changes something between two offsets."""
@@ -122,7 +132,7 @@ class Moves:
         edited = self._edited.get(span.path)
         if edited is None:
             return msgspec.structs.replace(span, end_location=span.location)
-        start, end = edited.moved(self._before[span.path].offset(span.location))
+        start, end = edited.moved(self._before[span.path].offset(span.location, span.cell))
         return self._after[span.path].span(start, end)
 
 

@@ -36,7 +36,7 @@ def in_order(layout: Layout, near: ir.Stmt, module: str) -> int | None:
         if module.lower() < other:
             return layout.line_start(node.start)
     end = layout.next_line(parts[-1].end)
-    return end if end < len(layout.text) else None
+    return end if end < len(layout.text) and not layout.ends_openly(end) else None
 
 
 def _together(layout: Layout, near: ir.Stmt) -> Sequence[ir.Stmt]:

@@ -7,16 +7,19 @@ the text says the rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import msgspec
 
 from rnnlint.fixing.bindings import names_bound
 from rnnlint.lowering import ir
+from rnnlint.project.notebook import Cell
 from rnnlint.project.source import LINE_END, newline_of
 
 _SPACES = re.compile(r"[ \t\f]*")
+_BREAKS = ("", "\n", "\r")
 _CONTINUED = re.compile(r"\\(?:\r\n|\r|\n)\Z")
 
 
@@ -44,12 +47,25 @@ class Layout:
     Args:
         text: the file, as it was lowered.
         body: its statements.
+        cells: the code cells of a notebook.
     """
 
-    def __init__(self, text: str, body: tuple[ir.Stmt, ...]) -> None:
+    def __init__(
+        self, text: str, body: tuple[ir.Stmt, ...], cells: Sequence[Cell] | None = None
+    ) -> None:
         self.text = text
         self.body = body
-        self.newline = newline_of(text)
+        self.is_notebook = cells is not None
+        self._ends = [cell.end for cell in cells or ()] or [len(text)]
+        self.newline = self._newline(cells or ())
+
+    def _newline(self, cells: Sequence[Cell]) -> str:
+        """What the lines of a file, or of a notebook's cells, end in."""
+        for cell in cells:
+            end = LINE_END.search(self.text, cell.start, cell.end)
+            if end is not None:
+                return end[0]
+        return newline_of(self.text)
 
     @cached_property
     def names_bound(self) -> frozenset[str]:
@@ -62,7 +78,7 @@ class Layout:
         """The innermost statement around an offset.
 
         Raises:
-            CannotPlaceError: there is none.
+            CannotPlaceError: there is none, or a part of it is in another cell.
         """
         found: Statement | None = None
         block: tuple[ir.Stmt, ...] = self.body
@@ -71,6 +87,8 @@ class Layout:
             inner = self._in_block(block, parents, offset)
             if inner is None:
                 break
+            if inner.end > self._end_around(inner.start):
+                raise CannotPlaceError("the statement goes on in another cell")
             found = inner
             parents = (*inner.parents, inner.node)
             nested = [one for one in blocks_of(inner.node) if self._covers(one, offset)]
@@ -114,9 +132,23 @@ class Layout:
         return end.start() if end is not None else len(self.text)
 
     def next_line(self, offset: int) -> int:
-        """Where the line after that of an offset begins, or the end of the text."""
+        """Where the line after that of an offset begins, or the end of the text or cell."""
         end = LINE_END.search(self.text, offset)
-        return end.end() if end is not None else len(self.text)
+        last = self._end_around(offset)
+        return min(end.end(), last) if end is not None else last
+
+    def ends_openly(self, offset: int) -> bool:
+        """Whether the text or cell ends here, and its last line in no line break."""
+        return offset == self._end_around(offset) and self.text[offset - 1 : offset] not in _BREAKS
+
+    def is_first(self, offset: int) -> bool:
+        """Whether the text or cell begins here."""
+        return not offset or self._end_around(offset - 1) < offset
+
+    def _end_around(self, offset: int) -> int:
+        """Where the cell of an offset ends, or the text."""
+        number = bisect_left(self._ends, offset)
+        return self._ends[number] if number < len(self._ends) else len(self.text)
 
     def indentation(self, offset: int) -> str:
         """The white space with which the line of an offset begins; a form feed begins it anew."""

@@ -12,12 +12,21 @@ from rnnlint.lowering import ir
 _WHOLE = frozenset({"torch"})
 # The library beside which another is imported that the file does not know yet.
 _BESIDE = {"rnnlint": "torch"}
+# Where the imports at the top of a file end.
+_BEGINNINGS = (ir.FunctionDef, ir.ClassDef, ir.For, ir.While, ir.With)
 
 
 class Imports:
-    """The names that a file's imports bind, and the imports that repairs add to it."""
+    """The names that a file's imports bind, and the imports that repairs add to it.
 
-    def __init__(self, layout: Layout) -> None:
+    Those of a file stand at its top; those of a notebook in any cell before they are needed.
+
+    Args:
+        layout: the file.
+        start: where the first change is to be made.
+    """
+
+    def __init__(self, layout: Layout, start: int) -> None:
         self._layout = layout
         self._taken = layout.names_bound
         self._bound: dict[str, str] = {}
@@ -26,7 +35,10 @@ class Imports:
         self._first_of: dict[str, ir.Stmt] = {}
         self._from: dict[str, ir.ImportFrom] = {}
         for node in layout.body:
-            if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.For, ir.While, ir.With)):
+            if layout.is_notebook:
+                if node.start >= start:
+                    break
+            elif isinstance(node, _BEGINNINGS):
                 break
             if isinstance(node, (ir.Import, ir.ImportFrom)):
                 self._read(node)
@@ -129,8 +141,9 @@ class Imports:
             return layout.line_start(start), text + newline * 2
         blank = "" if isinstance(after, (ir.Import, ir.ImportFrom)) else newline
         end = layout.next_line(after.end)
-        ends_open = end == len(layout.text) and layout.text[-1:] not in ("\n", "\r")
-        return end, (newline if ends_open else "") + blank + text
+        if layout.ends_openly(end):
+            return end, newline + blank + text.removesuffix(newline)
+        return end, blank + text
 
     def _docstring(self) -> ir.Stmt | None:
         first = self._layout.body[0] if self._layout.body else None

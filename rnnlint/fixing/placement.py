@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rnnlint.diagnostic import Edit
 from rnnlint.fixing import operations
@@ -25,6 +25,7 @@ _NAMED = re.compile(
     r"|\{from (?P<module>[A-Za-z_][\w.]*) import (?P<name>\w+)\}"
 )
 _SAME_LINE = re.compile(r"[ \t]*;[ \t]*")
+_LINE_BREAK = re.compile(r"(?:\r\n|\r|\n)\Z")
 _REST = re.compile(r"[ \t]*;?[ \t]*(#[^\r\n]*)?")
 
 
@@ -40,11 +41,14 @@ def place(
     Raises:
         CannotPlaceError: one of them has no place; the repair is to be left out as a whole.
     """
-    files: dict[str, _File] = {}
+    by_path: dict[str, list[operations.AnyOperation]] = {}
     for operation in wanted:
-        if operation.path not in files:
-            files[operation.path] = _File(layout_of(operation.path))
-        files[operation.path].carry_out(operation)
+        by_path.setdefault(operation.path, []).append(operation)
+    files: dict[str, _File] = {}
+    for path, of_file in by_path.items():
+        files[path] = _File(layout_of(path), min(map(_first_place, of_file)))
+        for operation in of_file:
+            files[path].carry_out(operation)
     return tuple(
         Edit(path, change.start, change.end, change.text)
         for path, file in sorted(files.items())
@@ -52,12 +56,17 @@ def place(
     )
 
 
-class _File:
-    """What is to change in one file."""
+def _first_place(operation: operations.AnyOperation) -> int:
+    target = operation.target if isinstance(operation, operations.Move) else operation.start
+    return min(operation.start, target)
 
-    def __init__(self, layout: Layout) -> None:
+
+class _File:
+    """What is to change in one file, not before an offset."""
+
+    def __init__(self, layout: Layout, start: int) -> None:
         self.layout = layout
-        self.imports = Imports(layout)
+        self.imports = Imports(layout, start)
         self._changes: list[Change] = []
 
     def changes(self) -> list[Change]:
@@ -71,7 +80,18 @@ class _File:
             if merged and merged[-1].start == merged[-1].end == change.start:
                 change = Change(change.start, change.end, merged.pop().text + change.text)
             merged.append(change)
-        return merged
+        return [self._closed(change, merged[n - 1 : n]) for n, change in enumerate(merged)]
+
+    def _closed(self, change: Change, before: Sequence[Change]) -> Change:
+        """Without an empty line at the end of a cell whose last line goes."""
+        layout, start = self.layout, change.start
+        is_last = start < change.end and not change.text and layout.ends_openly(change.end)
+        if not layout.is_notebook or not is_last or layout.is_first(start):
+            return change
+        line_break = _LINE_BREAK.search(layout.text, max(start - 2, 0), start)
+        if line_break is None or any(line_break.start() <= one.end for one in before):
+            return change
+        return Change(line_break.start(), change.end, "")
 
     def carry_out(self, operation: operations.AnyOperation) -> None:
         self._changes += _CARRIED_OUT[type(operation)](self, operation)
@@ -118,7 +138,7 @@ class _File:
             at = layout.line_start(statement.start)
             return Change(at, at, block)
         at = layout.next_line(statement.end)
-        if at == len(layout.text) and layout.text[-1:] not in ("\n", "\r"):
+        if layout.ends_openly(at):
             return Change(at, at, layout.newline + block[: -len(layout.newline)])
         return Change(at, at, block)
 

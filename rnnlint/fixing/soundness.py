@@ -14,8 +14,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from rnnlint.fixing.editing import CannotEditError, Edited
-from rnnlint.project.source import LINE_END
+from rnnlint.fixing.cells import CannotEditError
+from rnnlint.fixing.editing import Edited
+from rnnlint.project.source import LINE_END, Source
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 """What Python may raise on a text that it cannot make a program of."""
@@ -40,7 +41,7 @@ def flaw(edited: Edited) -> str | None:
     could not compile before is left to LibCST's judgement.
     """
     try:
-        data = edited.data
+        becomes = edited.after
     except CannotEditError as error:
         return str(error)
     ends = set(LINE_END.findall(edited.before.text))
@@ -50,9 +51,7 @@ def flaw(edited: Edited) -> str | None:
     if before is None:
         return None
     after = _tree(edited.text)
-    if after is None or (
-        _compiles(edited.before.encoded(edited.before.text)) and not _compiles(data)
-    ):
+    if after is None or (_compiles(edited.before) and not _compiles(becomes)):
         return "it would no longer compile"
     version = _oldest(edited.before.text)
     if _tree(edited.text, version) is None:
@@ -75,7 +74,8 @@ def _oldest(text: str) -> tuple[int, int]:
     return next((version for version in _VERSIONS if _tree(text, version)), _VERSIONS[-1])
 
 
-def _compiles(program: bytes) -> bool:
+def _compiles(source: Source) -> bool:
+    program = source.encoded(source.text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -50,19 +50,27 @@ def notebook_program(data: bytes) -> tuple[str, tuple[Cell, ...]]:
     Raises:
         NotebookError: this is not a notebook that can be read as Python.
     """
-    notebook = _parse(data)
     parts: list[str] = []
     cells: list[Cell] = []
     position = 0
-    for index, raw in enumerate(notebook.cells or ()):
-        if raw.cell_type != "code":
-            continue
-        text = raw.source if isinstance(raw.source, str) else "".join(raw.source)
-        text = mask_magics(text)
-        cells.append(Cell(index, position, position + len(text)))
-        parts.append(text)
+    for number, text in cell_texts(data).items():
+        cells.append(Cell(number, position, position + len(text)))
+        parts.append(mask_magics(text))
         position += len(text) + 1
     return "\n".join(parts), tuple(cells)
+
+
+def cell_texts(data: bytes) -> dict[int, str]:
+    """The code cells of a notebook as they are, by their place in its list of cells.
+
+    Raises:
+        NotebookError: this is not a notebook that can be read as Python.
+    """
+    return {
+        number: raw.source if isinstance(raw.source, str) else "".join(raw.source)
+        for number, raw in enumerate(_parse(data).cells or ())
+        if raw.cell_type == "code"
+    }
 
 
 def _parse(data: bytes) -> _RawNotebook:
@@ -121,10 +129,16 @@ _TOKEN = re.compile(
 )
 
 
+def cell_magic(text: str) -> str | None:
+    """The name of the `%%` magic that a cell begins with, if it does."""
+    magic = _CELL_MAGIC.match(text)
+    return magic[1] if magic is not None else None
+
+
 def mask_magics(text: str) -> str:
     """The text of a cell with its magics replaced by harmless Python of the same length."""
-    magic = _CELL_MAGIC.match(text)
-    if magic is not None and magic[1] not in PYTHON_CELL_MAGICS:
+    magic = cell_magic(text)
+    if magic is not None and magic not in PYTHON_CELL_MAGICS:
         return _blank(text)
     if _MAY_HOLD_MAGIC.search(text) is None:
         return text

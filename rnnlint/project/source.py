@@ -36,6 +36,8 @@ class Source(msgspec.Struct, frozen=True):
     """Names the raw bytes: equal files have equal digests."""
     cells: tuple[Cell, ...] | None = None
     """The code cells of a notebook."""
+    data: bytes = b""
+    """The bytes of a notebook, of which its program is a part."""
 
     def encoded(self, text: str) -> bytes:
         """The bytes of a text in the encoding of this file, with its byte order mark.
@@ -124,7 +126,7 @@ def _notebook_source(path: str, data: bytes) -> Source | Notice:
     except NotebookError as error:
         return Notice(path, str(error), fatal=not error.foreign)
     bom = data.startswith(_BOM)
-    return Source(path, text, "utf-8", bom, content_digest(data), cells)
+    return Source(path, text, "utf-8", bom, content_digest(data), cells, data)
 
 
 def _too_large(path: str, size: int, limit: int) -> Notice:

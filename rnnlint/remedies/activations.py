@@ -57,10 +57,7 @@ def _reads_probabilities(program: Program, place: Place) -> bool:
 
     A threshold of 0.5 would be another one for logits; the largest of them stays the largest.
     """
-    try:
-        layout = program.code.layout(place.path)
-    except CannotPlaceError:
-        return False  # a notebook; whoever takes an unsafe repair looks at it
+    layout = program.code.layout(place.path)
     return any(_is_for_probabilities(node) for node in ir.nodes_in(layout.body))
 
 

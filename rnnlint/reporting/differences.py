@@ -12,17 +12,21 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_LINE_END = "\\ No newline at end of file\n"
 
 
-def difference(path: str, before: str, after: str, style: Style) -> str:
-    """Render how the text of a file changes."""
+def difference(path: str, before: str, after: str, style: Style, *, is_cell: bool = False) -> str:
+    """Render how the text of a file, or of a notebook's cell, changes.
+
+    Nobody is told of a cell that its last line has no end, for that is so in all of them.
+    """
     lines = unified_diff(_LINE.findall(before), _LINE.findall(after), f"a/{path}", f"b/{path}", n=3)
-    return "".join(_painted(line, style) for each in lines for line in _ended(each))
+    return "".join(_painted(line, style) for each in lines for line in _ended(each, is_cell))
 
 
-def _ended(line: str) -> Iterator[str]:
+def _ended(line: str, is_cell: bool) -> Iterator[str]:
     if line.endswith("\n"):
         yield line
-    else:
-        yield f"{line}\n"
+        return
+    yield f"{line}\n"
+    if not is_cell:
         yield _NO_LINE_END
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Location, Span, TrailStep
 from rnnlint.reporting.hunks import Hunk, differing, hunks
 from rnnlint.reporting.layout import ELLIPSIS, cropped, printable, width_of, wrapped
-from rnnlint.reporting.report import FIXABLE, Report, excerpt_key, is_fixable, place
+from rnnlint.reporting.report import FIXABLE, Report, excerpt_key, file_or_cell, is_fixable, place
 from rnnlint.reporting.style import Style
 
 _NARROWEST = 20
@@ -33,7 +33,7 @@ def _block(diagnostic: Diagnostic, report: Report, style: Style) -> Iterator[str
     if diagnostic.help:
         yield from _labelled("help: ", diagnostic.help, gutter, style)
     if diagnostic.fix is not None:
-        yield from _fix(diagnostic.fix, diagnostic.span.path, changed, gutter, style)
+        yield from _fix(diagnostic, diagnostic.fix, changed, gutter, style)
 
 
 def _headline(diagnostic: Diagnostic, fixable: bool, style: Style) -> Iterator[str]:
@@ -99,7 +99,9 @@ def _step(number: int, step: TrailStep, report: Report, gutter: int, style: Styl
         yield f"{_bar(gutter, style)} {style.evidence(underline)}"
 
 
-def _fix(fix: Fix, path: str, changed: Sequence[Hunk], gutter: int, style: Style) -> Iterator[str]:
+def _fix(
+    diagnostic: Diagnostic, fix: Fix, changed: Sequence[Hunk], gutter: int, style: Style
+) -> Iterator[str]:
     """Yield what a repair does, and the lines that it changes if they are few."""
     label = "fix: " if fix.applicability is Applicability.SAFE else "unsafe fix: "
     count = sum(len(hunk.removed) + len(hunk.added) for hunk in changed)
@@ -108,10 +110,11 @@ def _fix(fix: Fix, path: str, changed: Sequence[Hunk], gutter: int, style: Style
         yield from _labelled(label, message, gutter, style)
         return
     yield from _labelled(label, fix.message, gutter, style)
-    for hunk in sorted(changed, key=lambda hunk: hunk.path != path):
-        if hunk.path != path:
-            path = hunk.path
-            where = printable(f"{path}:{hunk.new_row}")
+    file = file_or_cell(diagnostic.span.path, diagnostic.span.cell)
+    for hunk in sorted(changed, key=lambda hunk: hunk.file != file):
+        if hunk.file != file:
+            file = hunk.file
+            where = printable(f"{file}:{hunk.new_row}")
             yield style.gutter(" " * gutter + "--> ") + style.place(where)
         yield from _hunk(hunk, gutter, style)
 

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from rnnlint.diagnostic import Edit, Fix, Location
-from rnnlint.reporting.report import Report
+from rnnlint.reporting.report import Report, excerpt_key, file_or_cell
 
 _Lines = Mapping[int, str]
 
 
 class Hunk(msgspec.Struct, frozen=True):
-    """Lines of one file that a repair changes, without their ends."""
+    """Lines of one file or cell that a repair changes, without their ends."""
 
-    path: str
+    file: str
+    """The path, and in a notebook the cell in which rows are counted."""
     row: int
     """The row of the first of them before the repair."""
     new_row: int
@@ -30,11 +31,14 @@ class Hunk(msgspec.Struct, frozen=True):
 def hunks(fix: Fix, report: Report) -> list[Hunk]:
     """The lines that a repair changes; none where they are not known."""
     found: list[Hunk] = []
-    for path in sorted({edit.path for edit in fix.edits}):
-        lines = report.excerpts.get(path, {})
+    by_place: dict[str, list[Edit]] = {}
+    for edit in sorted(fix.edits, key=lambda one: (one.path, one.start)):
+        by_place.setdefault(excerpt_key(edit), []).append(edit)
+    for key, edits in by_place.items():
+        lines = report.excerpts.get(key, {})
         grown = 0
-        for group in _groups([edit for edit in fix.edits if edit.path == path]):
-            hunk = _hunk(path, group, lines, grown)
+        for group in _groups(edits):
+            hunk = _hunk(group, lines, grown)
             if hunk is None:
                 return []
             grown += len(hunk.added) - len(hunk.removed)
@@ -58,7 +62,7 @@ def _rows(edit: Edit) -> tuple[int, int]:
     return (start.row if start else 0), (end.row if end else 0)
 
 
-def _hunk(path: str, edits: Sequence[Edit], lines: _Lines, grown: int) -> Hunk | None:
+def _hunk(edits: Sequence[Edit], lines: _Lines, grown: int) -> Hunk | None:
     first, last = _rows(edits[0])[0], _rows(edits[-1])[1]
     if any(row not in lines for row in range(first, last + 1)):
         return None
@@ -69,7 +73,7 @@ def _hunk(path: str, edits: Sequence[Edit], lines: _Lines, grown: int) -> Hunk |
     row = first + top
     until = len(old) - bottom
     return Hunk(
-        path=path,
+        file=file_or_cell(edits[0].path, edits[0].cell),
         row=row,
         new_row=row + grown,
         removed=tuple(old[top:until]),

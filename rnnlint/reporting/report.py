@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rnnlint.diagnostic import Applicability, Diagnostic, Notice, Span, Withheld
+from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Notice, Span, Withheld
 
 FIXABLE = "[*]"
 """Marks what `--fix` would repair."""
@@ -65,12 +65,17 @@ def is_fixable(diagnostic: Diagnostic, report: Report) -> bool:
     return fix is not None and (report.unsafe_fixes or fix.applicability is Applicability.SAFE)
 
 
-def excerpt_key(span: Span) -> str:
-    """Return the key of a span's file, or notebook cell, among the excerpts."""
+def excerpt_key(span: Span | Edit) -> str:
+    """Return the key of a span's or edit's file, or notebook cell, among the excerpts."""
     return span.path if span.cell is None else f"{span.path}:{span.cell}"
 
 
 def place(span: Span) -> str:
     """Say where a span begins, as editors and terminals recognise it."""
-    cell = "" if span.cell is None else f"cell {span.cell}:"
-    return f"{span.path}:{cell}{span.location.row}:{span.location.column}"
+    location = span.location
+    return f"{file_or_cell(span.path, span.cell)}:{location.row}:{location.column}"
+
+
+def file_or_cell(path: str, cell: int | None) -> str:
+    """Name a file, or one cell of a notebook."""
+    return path if cell is None else f"{path}:cell {cell}"

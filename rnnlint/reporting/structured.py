@@ -44,6 +44,8 @@ def _edit_object(edit: Edit) -> dict[str, object]:
     if edit.location is not None and edit.end_location is not None:
         located["location"] = _location_object(edit.location)
         located["end_location"] = _location_object(edit.end_location)
+    if edit.cell is not None:
+        located["cell"] = edit.cell
     return {
         "path": edit.path,
         **located,

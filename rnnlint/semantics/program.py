@@ -11,6 +11,7 @@ from rnnlint.fixing.code import Code
 from rnnlint.fixing.initialising import Built, initialise
 from rnnlint.lowering import ir
 from rnnlint.project.config import FixStyle
+from rnnlint.project.notebook import Cell
 from rnnlint.semantics import events, modules, tensors, values
 from rnnlint.semantics.entries import run_project
 from rnnlint.semantics.interpreter import Interpreter, Resolver
@@ -470,6 +471,7 @@ def analyse(
     locate: Locate,
     text_of: Callable[[str], str],
     fix_style: FixStyle = "auto",
+    cells_of: Callable[[str], Sequence[Cell] | None] = lambda path: None,
 ) -> Program:
     """Run a project abstractly.
 
@@ -479,7 +481,8 @@ def analyse(
         locate: turns places into spans.
         text_of: the text of a file, for repairs.
         fix_style: what repairs are written in.
+        cells_of: the code cells of a notebook, for repairs.
     """
     run = Interpreter(files, resolve)
     run_project(run)
-    return Program(run, locate, Code(files, text_of, fix_style))
+    return Program(run, locate, Code(files, text_of, fix_style, cells_of))
