@@ -21,6 +21,7 @@ from rnnlint.fixing.soundness import flaw
 from rnnlint.opening import Opened, Project
 from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.source import Source, read_source, source_from_bytes
+from rnnlint.reporting.report import file_or_cell
 
 MAX_PASSES = 10
 _CHANGED = "changed on disk meanwhile, so it was left alone"
@@ -283,9 +284,9 @@ class _Loop:
         if vain:
             return _Failure(_STILL_THERE, vain, certain=True)
         for new in difference.new:
-            row = new.span.location.row
+            where = file_or_cell(new.span.path, new.span.cell)
             places = {new.span.path, *(step.span.path for step in new.trail)}
-            reason = f"it would lead to {new.code} ({new.name}) at {new.span.path}:{row}"
+            reason = f"it would lead to {new.code} ({new.name}) at {where}:{new.span.location.row}"
             return _Failure(reason, _touching(places, trial.repairs))
         return None
 

@@ -243,6 +243,13 @@ def test_nothing_comes_before_the_magic_of_a_cell() -> None:
         _ = Edited(source, [Edit(PATH, 0, 0, "import torch\n")]).data
 
 
+def test_what_would_mean_something_else_is_named_by_its_cell() -> None:
+    source = read(written("a = 1", markdown("x"), "b = 2\nc = 3"))
+    start = source.text.index("b = 2")
+    edited = Edited(source, [Edit(PATH, start, start + len("b = 2\n"), "if a:\n ")])
+    assert flaw(edited) == "line 2 of cell 2 would mean something else"
+
+
 def test_code_beside_magics_is_edited() -> None:
     data = written("%matplotlib inline\n!pip install x  # y\nnames = !ls\n%time a = 1\nb = 2\nb?")
     after = written("%matplotlib inline\n!pip install x  # y\nnames = !ls\n%time a = 9\nb = 8\nb?")

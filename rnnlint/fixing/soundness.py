@@ -16,7 +16,7 @@ import msgspec
 
 from rnnlint.fixing.cells import CannotEditError
 from rnnlint.fixing.editing import Edited
-from rnnlint.project.source import LINE_END, Source
+from rnnlint.project.source import LINE_END, LineIndex, Source
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 """What Python may raise on a text that it cannot make a program of."""
@@ -109,7 +109,7 @@ def _misplaced(edited: Edited, before: ast.Module, after: ast.Module) -> str | N
             start, end = edited.moved(found.start)
             now = there.get(start) if start == end else None
             if now is None or not _is_same(found, now, edited):
-                return f"line {found.node.lineno} would mean something else"
+                return f"{_line(edited.before, found.start)} would mean something else"
     except RecursionError:
         return "it is nested too deeply to be compared with what it was"
     return None
@@ -181,9 +181,15 @@ def _misread(edited: Edited) -> str | None:
     there = [(word.start, word) for word in _apart(after, edited.undone())]
     for old, new in zip_longest(left, there):
         if old is None or new is None or old[0] != new[0] or old[1].text != new[1].text:
+            source = edited.before if old is not None else edited.after
             word = (old or new or there[0])[1]
-            return f"line {word.row} would mean something else"
+            return f"{_line(source, word.start)} would mean something else"
     return None
+
+
+def _line(source: Source, offset: int) -> str:
+    cell, location = LineIndex(source).locate(offset)
+    return f"line {location.row}" + ("" if cell is None else f" of cell {cell}")
 
 
 def _apart(words: Iterable[_Word], edited: Edited) -> Iterator[_Word]:
@@ -195,7 +201,6 @@ class _Word(msgspec.Struct, frozen=True):
     """A word, sign, string or comment."""
 
     text: str
-    row: int
     start: int
     end: int
 
@@ -210,7 +215,7 @@ def _words(text: str) -> list[_Word]:
             if token.type not in _LAYOUT:
                 (row, column), (last, behind) = token.start, token.end
                 place = starts[row - 1] + column, starts[last - 1] + behind
-                found.append(_Word(token.string, row, *place))
+                found.append(_Word(token.string, *place))
     except (tokenize.TokenError, SyntaxError):
         return []
     return found
