@@ -139,3 +139,50 @@ F.cross_entropy(scores, padded[torch.zeros(3, 4).bool()])
     found = [loss.target for loss in program.of(events.LossComputed)]
     assert isinstance(found[-1], values.Tensor)
     assert found[-1].padding is None
+
+
+@pytest.mark.parametrize(
+    ("lengths", "counted"),
+    [
+        ("(ids != 0).sum(1)", True),
+        ("ids.ne(0).long().sum(dim=1).cpu()", True),
+        ("(ids != 0).sum(1).sort(descending=True)[0]", True),
+        ("(ids != 0).sum(1).clamp(min=1)", False),
+        ("(ids != 0).sum(1) + 1", False),
+        ("(ids != 0).sum(1)[ids[:, 0] != 0]", False),
+        ("torch.tensor([len(y) for y in ys])", False),
+    ],
+)
+def test_counted_lengths_may_be_zero(lengths: str, counted: bool) -> None:
+    program = analysed(
+        f"ids = pad_sequence(ys, True)\npack_padded_sequence(ids, {lengths}, True)\n"
+    )
+    found = only(program.of(events.Packing)).lengths
+    assert isinstance(found, values.Tensor)
+    assert bool(found.counted) is counted
+
+
+@pytest.mark.parametrize(
+    ("use", "how"),
+    [
+        ("a, b = packed", "unpacked"),
+        ("packed[:, -1]", "indexed"),
+        ("packed.view(3, 4)", "called"),
+        ("nn.Linear(3, 4)(packed)", "given"),
+        ("packed[0]", ""),
+        ("packed.data[:, -1]", ""),
+        ("packed.data.view(3, 4)", ""),
+        ("packed.to(device)", ""),
+        ("a, *b = packed", ""),
+        ("nn.GRU(3, 4)(packed)", ""),
+    ],
+)
+def test_packed_sequences_are_no_tensors(use: str, how: str) -> None:
+    program = analysed(f"packed = pack_padded_sequence(x, lengths)\n{use}\n")
+    assert [note.how for note in program.of(events.PackedUsed)] == ([how] if how else [])
+
+
+@pytest.mark.parametrize(("wrapper", "calls"), [("nn.DataParallel", 1), ("nn.Sequential", 0)])
+def test_replicated_calls_are_noted(wrapper: str, calls: int) -> None:
+    program = analysed(f"model = {wrapper}(nn.Linear(3, 4))\nmodel(x)\n")
+    assert len(program.of(events.Replicated)) == calls

@@ -509,3 +509,38 @@ class DroppedOut(Note):
         self.options = options
         self.function = function
         self.forward = forward
+
+
+class PackedUsed(Note):
+    """A packed sequence is used as if it were a tensor or a pair.
+
+    `how` is "unpacked" into so many names (`count`), "indexed", "called" (one of a tensor's
+    methods, `name`) or "given" to a layer of that `name`.
+    """
+
+    __slots__ = ("count", "how", "name", "tensor")
+
+    def __init__(
+        self,
+        place: Place,
+        context: Context,
+        tensor: Tensor,
+        how: str,
+        name: str = "",
+        count: int = 0,
+    ) -> None:
+        super().__init__(place, context)
+        self.tensor = tensor
+        self.how = how
+        self.name = name
+        self.count = count
+
+
+class Replicated(Note):
+    """A module that DataParallel wraps is called with `arguments`, once for each device."""
+
+    __slots__ = ("arguments",)
+
+    def __init__(self, place: Place, context: Context, arguments: tuple[Value, ...]) -> None:
+        super().__init__(place, context)
+        self.arguments = arguments

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint.semantics import axes, events, rows, tensors, values
+from rnnlint.semantics import axes, events, notes, rows, tensors, values
 from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def _single_step(part: values.Slice) -> bool:
 def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Place) -> Value:
     """`tensor[parts]`."""
     tensors.touch(run, tensor, place)
+    if len(parts) > 1 or isinstance(parts[0] if parts else None, Tensor):
+        notes.note_packed(run, tensor, "indexed", place)  # `packed[0]` is the first of its fields
     if tensor.lengths and len(parts) == 1 and not isinstance(parts[0], (Tensor, values.Slice)):
         return values.Size()
     if any(isinstance(part, Tensor) for part in parts):
@@ -186,7 +188,9 @@ def written(
     elif _fills_the_rest(parts) and not isinstance(value, values.Const):
         padding = None
     if padding is not None and any(isinstance(part, Tensor) for part in parts):
-        padding = msgspec.structs.replace(padding, filler=UNKNOWN)  # `targets[mask] = -100`
+        # `targets[mask] = -100` gives padding another number, `scores[mask] = -inf` no weight.
+        known = msgspec.structs.replace(padding, filler=UNKNOWN)
+        padding = None if tensor.calls else known
     if padding is None:
         inner = next((t for t in tensors.tensors_in(value) if t.padding is not None), None)
         padding = None if inner is None else inner.padding

@@ -358,11 +358,12 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         )
     notes.note_mode_read(run, layer, place)
     given = arguments.get(0, "input")
+    notes.note_packed(run, given, "given", place, layer.kind)
     for tensor in tensors.tensors_in(given) if given is not None else []:
         tensors.touch(run, tensor, place)
     source = modules.as_tensor(given)
-    if source.drawn is not None:
-        source = tensors.changed(source, drawn=None)
+    if source.drawn is not None or source.packed:
+        source = tensors.changed(source, drawn=None, packed=False)
     if layer.kind in _ACTIVATIONS:
         kind = _ACTIVATIONS[layer.kind]
         notes.note_activation(run, kind, source, layer.options.get("dim"), place, layer)

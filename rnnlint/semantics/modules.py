@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rnnlint.semantics import (
     calls,
     companion,
+    events,
     iteration,
     library,
     parameters,
@@ -358,6 +359,8 @@ def _call_container(
     run: Interpreter, module: values.Container, arguments: Arguments, place: Place
 ) -> Value:
     inner = list(module.fields["children"].values())
+    if module.kind == "DataParallel":
+        run.note(events.Replicated(place, run.context, tuple(arguments.all())))
     if module.kind in WRAPPERS:
         return calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
     if module.kind in companion.WRAPPERS:

@@ -196,3 +196,14 @@ def note_dropout(run: Interpreter, options: dict[str, Value], more: bool, place:
     forward = next((one for one in reversed(under_way) if modules.is_forward(one)), None)
     function = under_way[-1] if under_way else None
     run.note(events.DroppedOut(place, run.context, options, function, forward))
+
+
+# --- packed sequences ------------------------------------------------------
+
+
+def note_packed(
+    run: Interpreter, value: Value | None, how: str, place: Place, name: str = "", count: int = 0
+) -> None:
+    """A packed sequence is used as only a tensor or a pair can be."""
+    if isinstance(value, values.Tensor) and value.packed:
+        run.note(events.PackedUsed(place, run.context, value, how, name, count))

@@ -73,7 +73,11 @@ def reordered(tensor: Tensor, index: Tensor, place: Place) -> Tensor:
     if by and tensor.sorted_by == by:
         by = (*by, Step(place, AGAIN))
     made = tensors.changed(
-        tensor, order="sorted" if sorts else "", order_steps=index.order_steps, sorted_by=by
+        tensor,
+        order="sorted" if sorts else "",
+        order_steps=index.order_steps,
+        sorted_by=by,
+        counted=tensor.counted if index.order else (),
     )
     return made if sorts else tensors.padded_with(made)
 

@@ -249,6 +249,7 @@ def _unpack(run: Interpreter, target: ir.Sequence, value: Value, frame: Frame) -
             parts.append(values.ListObject(None, iteration.element(run, value)))
             parts.extend(iteration.element(run, value) for _ in range(tail))
     else:
+        notes.note_packed(run, value, "unpacked", frame.place(target), count=wanted)
         parts = [iteration.item(run, value, i, wanted) for i in range(wanted)]
     for element, part in zip(target.elements, parts, strict=False):
         assign(run, element, part, frame)

@@ -102,12 +102,17 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         if isinstance(other, (values.Size, values.Const, values.Unknown)):
             drawn = None if isinstance(other, values.Unknown) else only.drawn
             mask = only.mask and op in ("&", "|", "~")
-            return changed(padded_with(kept(only)), mask=mask, drawn=drawn)
+            penalty = only.penalty or (only.mask and not mask)
+            return changed(
+                padded_with(kept(only)), mask=mask, penalty=penalty, drawn=drawn, counted=()
+            )
         return changed(kept(only), calls=only.calls | graph_of(other), drawn=None)
     first, second = both
     calls = first.calls | second.calls
     padding = padded_with(first).padding or padded_with(second).padding
     if op in ("*", "/") and (first.mask or second.mask):
+        padding = None
+    if op in ("+", "-") and (first.penalty or second.penalty or first.mask or second.mask):
         padding = None
     if op == "/" and (second.lengths or first.lengths):
         padding = None
@@ -192,7 +197,7 @@ def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value
     if name == "shape":
         return shape_of(owner)
     if name == "data":
-        return owner if owner.packed else detached(owner)
+        return changed(owner, packed=False, output_of=None) if owner.packed else detached(owner)
     if name == "device":
         return values.Device("cpu" if owner.device == "cpu" else "gpu") if owner.device else UNKNOWN
     if name in ("T", "mT"):
@@ -217,6 +222,8 @@ def call_method(
     run: Interpreter, tensor: Tensor, name: str, arguments: Arguments, place: Place
 ) -> Value:
     """`tensor.name(...)`, and `torch.name(tensor, ...)`."""
+    if tensor.packed and name in _OF_TENSORS_ALONE:
+        notes.note_packed(run, tensor, "called", place, name)
     effect = _METHODS.get(name.rstrip("_") or name) or _METHODS.get(name)
     if effect is not None:
         if name != "backward":
@@ -231,7 +238,7 @@ Method: TypeAlias = "Callable[[Interpreter, Tensor, Arguments, Place], Value]"
 
 
 def _keep(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return padded_with(kept(tensor))
+    return changed(padded_with(kept(tensor)), counted=())
 
 
 def _same(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -410,6 +417,7 @@ def _reduce(
     if tensor.mask and axis is not None:
         return Tensor(
             lengths=True,
+            counted=(Step(place, "counts the steps that are not padding"),),
             device=tensor.device,
             device_steps=tensor.device_steps,
             order=tensor.order,
@@ -458,7 +466,8 @@ def backward(run: Interpreter, loss: Value, arguments: Arguments, place: Place) 
 def _softmax(kind: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
         if kind == "softmax":
-            _attend(run, tensor, values.integer(arguments.get(0, "dim")), place)
+            axis = axes.position(tensor, values.integer(arguments.get(0, "dim")))
+            _attend(run, tensor, axis, place)
         notes.note_activation(run, kind, tensor, arguments.get(0, "dim"), place)
         return changed(kept(tensor), activation=values.Activation(kind, place), output_of=None)
 
@@ -554,6 +563,12 @@ def _flip(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
 def _table(effect: Method, names: str) -> dict[str, Method]:
     return dict.fromkeys(names.split(), effect)
 
+
+_OF_TENSORS_ALONE = frozenset(
+    "view reshape transpose permute squeeze unsqueeze size dim mean sum max min contiguous flatten "
+    "relu tanh sigmoid softmax log_softmax detach gather index_select".split()
+)
+"""Methods that packed sequences do not have."""
 
 _METHODS: dict[str, Method] = {
     **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "

@@ -237,7 +237,11 @@ class Tensor(Record, frozen=True):
     """Whether pad_packed_sequence made it: zeros follow each sequence's end."""
     activation: Activation | None = None
     lengths: bool = False
+    counted: Provenance = ()
+    """Of lengths: where they were counted in a mask, if nothing keeps them above zero."""
     mask: bool = False
+    penalty: bool = False
+    """Whether it was computed from a mask alone: `(1 - mask) * -1e9`."""
     order: str = ""
     """Of a batch or its lengths: "sorted", "arbitrary" or "" (unknown); an index
     that sorts has the order "permutation", and one that undoes this "inverse"."""
