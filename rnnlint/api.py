@@ -27,6 +27,7 @@ from rnnlint.remedies.final_states import join_final_states
 from rnnlint.remedies.ignoring import ignore_padding
 from rnnlint.remedies.metrics import watch_loss
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
+from rnnlint.remedies.packed_data import take_data, unpack_output
 from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.scheduling import schedule
@@ -123,10 +124,12 @@ __all__ = [
     "size_of_tensor",
     "step_scheduler",
     "swap_state_names",
+    "take_data",
     "take_logarithms",
     "tell_lengths",
     "tensors",
     "transpose_instead",
+    "unpack_output",
     "unscale_before",
     "values",
     "watch_loss",
