@@ -539,8 +539,11 @@ class PackedUsed(Note):
 class Replicated(Note):
     """A module that DataParallel wraps is called with `arguments`, once for each device."""
 
-    __slots__ = ("arguments",)
+    __slots__ = ("arguments", "result")
 
-    def __init__(self, place: Place, context: Context, arguments: tuple[Value, ...]) -> None:
+    def __init__(
+        self, place: Place, context: Context, arguments: tuple[Value, ...], result: Value
+    ) -> None:
         super().__init__(place, context)
         self.arguments = arguments
+        self.result = result

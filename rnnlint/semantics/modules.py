@@ -359,10 +359,11 @@ def _call_container(
     run: Interpreter, module: values.Container, arguments: Arguments, place: Place
 ) -> Value:
     inner = list(module.fields["children"].values())
-    if module.kind == "DataParallel":
-        run.note(events.Replicated(place, run.context, tuple(arguments.all())))
     if module.kind in WRAPPERS:
-        return calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
+        result = calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
+        if module.kind == "DataParallel":
+            run.note(events.Replicated(place, run.context, tuple(arguments.all()), result))
+        return result
     if module.kind in companion.WRAPPERS:
         return companion.call_wrapper(run, module, arguments, place)
     if module.kind == "PackingWrapper" and inner and arguments.positional:
