@@ -438,8 +438,11 @@ def test_files_and_notebooks_change_together(tmp_path: Path, script: list[Findin
     bad = [(PATH, "bad", "good"), ("main.py", "worse = 0", "worse = 1")]
     script.append(Finding("SCR001", "bad", *bad, path=PATH))
     text = TORCH + "net = nn.LSTM(1, 1)\n"
-    files = {PATH: written(text, "bad = 0"), "main.py": text + "worse = 0\n"}
-    root = project_of(tmp_path, dict(files))
+    files: dict[str, str | bytes] = {
+        PATH: written(text, "bad = 0"),
+        "main.py": text + "worse = 0\n",
+    }
+    root = project_of(tmp_path, files)
     assert len(saved(root).fixed) == 1
     assert (root / PATH).read_bytes() == written(text, "good = 0")
     assert (root / "main.py").read_text() == text + "worse = 1\n"
