@@ -89,8 +89,12 @@ def permuted(tensor: Tensor, order: Sequence[int | None]) -> Tensor:
 
 def inserted(tensor: Tensor, number: int, axis: Axis = ONE) -> Tensor:
     """One more axis before an axis; a negative number counts from the end of the result."""
-    if number < 0 and tensor.open:  # in the place of features that it may not have
-        return with_last(tensor, Axis()) if number == -1 else without(tensor)
+    if number < 0 and tensor.open:
+        if number < -1 or position(tensor, -1) is None:
+            return without(tensor)
+        last = tensor.axes[-1]
+        if not last.name and last.size != ONE.size:  # in the place of features that it may not have
+            return with_last(tensor, Axis("feature"))
     if number < 0:
         number += len(tensor.axes) + 1
     if not tensor.open and not 0 <= number <= len(tensor.axes):
@@ -129,7 +133,12 @@ def appended(tensor: Tensor, axis: Axis) -> Tensor:
 
     Where an open tensor may have features, its ids have none: the axis takes their place.
     """
-    if tensor.open and tensor.axes and not tensor.axes[-1].name:
+    if (
+        tensor.open
+        and tensor.axes
+        and not tensor.axes[-1].name
+        and tensor.axes[-1].size != ONE.size
+    ):
         return with_last(tensor, axis)
     return with_axes(tensor, [*tensor.axes, axis], tensor.open) if tensor.axes else tensor
 
@@ -169,8 +178,28 @@ def broadcast(first: Tensor, second: Tensor) -> tuple[tuple[Axis, ...], bool]:
     """The axes of an operation on two tensors, element by element, and whether it is open."""
     if None not in (first.batch_axis, second.batch_axis) and first.batch_axis != second.batch_axis:
         return (), True
-    known = first if first.batch_axis is not None or second.batch_axis is None else second
-    other = second if known is first else first
-    if not known.open and not other.open and len(other.axes) > len(known.axes):
-        known = other
-    return known.axes, known.open or other.open
+    if first.open or second.open:
+        known = first if first.batch_axis is not None or second.batch_axis is None else second
+        if len(first.axes) != len(second.axes):
+            known = max(first, second, key=lambda tensor: len(tensor.axes))
+        # An axis of size one takes the size of the other's.
+        return tuple(
+            Axis(axis.name) if axis.size == ONE.size else axis for axis in known.axes
+        ), True
+    count = max(len(first.axes), len(second.axes))
+    pairs = zip(_filled(first, count), _filled(second, count), strict=True)
+    return tuple(_joined(one, other) for one, other in pairs), False
+
+
+def _filled(tensor: Tensor, count: int) -> list[Axis]:
+    """The axes of a tensor, with those in front that it is given beside one of more axes."""
+    return [*[ONE] * (count - len(tensor.axes)), *tensor.axes]
+
+
+def _joined(one: Axis, other: Axis) -> Axis:
+    """What two axes become, of which one may be stretched to the other."""
+    if one.size == ONE.size:
+        return other if other.name or other.size != ONE.size else one
+    if other.size == ONE.size or one.name or not other.name:
+        return one
+    return other

@@ -371,7 +371,8 @@ def _arrived(value: Value, place: Place) -> Value:
 def with_batch(sample: Tensor, root: Place) -> Tensor:
     """Samples on a new first axis."""
     if sample.axes or not sample.open:
-        return axes.inserted(sample, 0, Axis("batch", values.Size(root, 0)))
+        name = "batch" if sample.batch_axis is None else ""
+        return axes.inserted(sample, 0, Axis(name, values.Size(root, 0)))
     batch = axes.of_batch(0, root)
     if sample.padding is None:
         batch = (batch[0], *axes.of_sizes([axis.size for axis in batch[1:]]))
