@@ -91,7 +91,6 @@ from rnnlint.api import (
     Place,
     Program,
     Rule,
-    operations,
     values,
 )
 
@@ -123,17 +122,8 @@ class UnsortedPack(Rule):
 def _fix(program: Program, call: Place) -> Fix | None:
     code = program.code
     try:
-        if code.spreads(call):
-            return None
-        given = code.argument(call, "enforce_sorted", _ENFORCE_SORTED)
+        change = code.with_argument(call, "enforce_sorted", _ENFORCE_SORTED, "False", over="True")
     except CannotPlaceError:
-        return None
-    change: operations.AnyOperation
-    if given is None:
-        change = operations.SetArgument(call.path, call.start, call.end, "enforce_sorted", "False")
-    elif code.text(given) == "True":
-        change = operations.Replace(given.path, given.start, given.end, "False")
-    else:
         return None
     return code.repair("pass enforce_sorted=False", [change], Applicability.SAFE)
 

@@ -111,11 +111,11 @@ from rnnlint.api import (
     Step,
     clip_after,
     clip_in_trainer,
+    events,
     modules,
     values,
 )
 
-HINTS = ("clip", "norm", "grad", "train", "fit", "optimi", "update", "engine", "step")
 CLIPPING_OPTIONS = {
     "lightning": ("gradient_clip_val",),
     "allennlp": ("grad_norm", "grad_clipping"),
@@ -137,9 +137,9 @@ class MissingGradientClipping(Rule):
             if not layers or self._clips(program, backward, layers):
                 continue
             iteration = program.iteration_of(backward)
-            if not any(_steps(event) for event in iteration):
+            if not any(events.is_step(event) for event in iteration):
                 continue
-            if all(_searches_its_step(event) for event in iteration if _steps(event)):
+            if all(_searches_its_step(event) for event in iteration if events.is_step(event)):
                 continue
             found.add(backward.place)
             yield self._found(
@@ -190,7 +190,7 @@ class MissingGradientClipping(Rule):
         iteration = program.iteration_of(backward)
         if any(_covers(event, layers) for event in iteration):
             return True
-        if any(_may_clip(event) for event in iteration):
+        if any(isinstance(event, Opaque) and event.may_clip for event in iteration):
             return True
         hooks = [clip for clip in program.possible(Clip) if clip.name == "register_hook"]
         return any(_covers(hook, layers) for hook in hooks)
@@ -212,18 +212,6 @@ class MissingGradientClipping(Rule):
 
 def _covers(event: Event, layers: frozenset[values.Layer]) -> bool:
     return isinstance(event, Clip) and (event.layers is None or bool(event.layers & layers))
-
-
-def _may_clip(event: Event) -> bool:
-    """Whether unseen code was given what it takes to clip, or a whole training step."""
-    if not isinstance(event, Opaque):
-        return False
-    name = event.callee.rsplit(".", 1)[-1].lower()
-    return not name or any(hint in name for hint in HINTS)
-
-
-def _steps(event: Event) -> bool:
-    return isinstance(event, OptimizerEvent) and event.what == "step"
 
 
 def _searches_its_step(event: Event) -> bool:

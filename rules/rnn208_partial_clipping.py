@@ -76,16 +76,14 @@ from rnnlint.api import (
     Event,
     Level,
     Opaque,
-    OptimizerEvent,
     Program,
     Rule,
     Step,
     clip_all,
+    events,
     modules,
     values,
 )
-
-HINTS = ("clip", "norm", "grad", "train", "fit", "optimi", "update", "engine", "step")
 
 
 class PartialClipping(Rule):
@@ -137,17 +135,17 @@ class PartialClipping(Rule):
         )
 
 
-def _clipped(events: Iterable[Event]) -> frozenset[values.Layer]:
+def _clipped(happening: Iterable[Event]) -> frozenset[values.Layer]:
     return frozenset(
-        layer for event in events if isinstance(event, Clip) for layer in event.layers or ()
+        layer for event in happening if isinstance(event, Clip) for layer in event.layers or ()
     )
 
 
-def _updated(events: Iterable[Event]) -> frozenset[values.Layer]:
+def _updated(together: Iterable[Event]) -> frozenset[values.Layer]:
     return frozenset(
         layer
-        for event in events
-        if isinstance(event, OptimizerEvent) and event.what == "step"
+        for event in together
+        if events.is_step(event)
         for layer in modules.layers_in(event.optimizer)
     )
 
@@ -156,7 +154,4 @@ def _may_clip(event: Event) -> bool:
     """Whether an event clips what is not known, or unseen code may do so."""
     if isinstance(event, Clip):
         return event.layers is None
-    if not isinstance(event, Opaque):
-        return False
-    name = event.callee.rsplit(".", 1)[-1].lower()
-    return not name or any(hint in name for hint in HINTS)
+    return isinstance(event, Opaque) and event.may_clip

@@ -164,8 +164,7 @@ class MissingLrScheduler(Rule):
         ):
             return True
         return any(
-            optimizer in opaque.given and _hints(opaque.callee)
-            for opaque in program.possible(Opaque)
+            optimizer in opaque.given and _hints(opaque.name) for opaque in program.possible(Opaque)
         )
 
     def _searches(
@@ -197,6 +196,5 @@ def _rebuilt_each_turn(event: OptimizerEvent, optimizer: values.Thing) -> bool:
     return bool(event.loops) and rate is not None and not isinstance(rate, values.Const)
 
 
-def _hints(callee: str) -> bool:
-    name = callee.rsplit(".", 1)[-1].lower()
+def _hints(name: str) -> bool:
     return not name or any(hint in name for hint in HINTS)

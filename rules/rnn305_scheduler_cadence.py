@@ -71,7 +71,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Event, Level, OptimizerEvent, Program, Rule, Step, values
+from rnnlint.api import Diagnostic, Level, OptimizerEvent, Program, Rule, Step, events, values
 
 BY_STEPS = {"OneCycleLR": ("total_steps", "steps_per_epoch"), "CyclicLR": ("step_size_up",)}
 """Schedules that count steps, and the arguments that say how many."""
@@ -111,10 +111,6 @@ class SchedulerCadence(Rule):
             )
 
 
-def _is_step(event: Event) -> bool:
-    return isinstance(event, OptimizerEvent) and event.what == "step"
-
-
 def _is_stepped_in_epochs(program: Program, event: OptimizerEvent, scheduler: values.Thing) -> bool:
     """Whether all steps of a schedule stand beside the loop that steps the optimizer."""
     interval = scheduler.options.get("<interval>")
@@ -132,7 +128,7 @@ def _is_beside_the_batches(program: Program, event: OptimizerEvent) -> bool:
     if not event.loops:
         return False
     inside = program.events_in_loop(event.loops[-1][1])
-    depths = [len(other.loops) for other in inside if _is_step(other)]
+    depths = [len(other.loops) for other in inside if events.is_step(other)]
     return bool(depths) and min(depths) > len(event.loops)
 
 
@@ -158,7 +154,7 @@ def _counts_epochs(program: Program, event: OptimizerEvent, scheduler: values.Th
     if scheduler.name not in ("StepLR", "MultiStepLR") or len(event.loops) < 2:
         return False
     (_, epochs, _), (_, batches, _) = event.loops[-2:]
-    if not any(_is_step(other) for other in program.events_in_loop(batches)):
+    if not any(events.is_step(other) for other in program.events_in_loop(batches)):
         return False
     last, turns = _last_milestone(scheduler), program.turns_of(epochs)
     known = program.turns_of(batches)

@@ -124,8 +124,7 @@ class DefaultRecurrentInit(Rule):
             plain = modules.is_plain(layer)
             if plain and layer.place in gated:
                 continue  # one of several kinds to choose from, and the rarest
-            relu = modules.option(layer, "nonlinearity")
-            if plain and isinstance(relu, values.Const) and relu.value == "relu":
+            if modules.has_relu(layer):
                 continue  # RNN501 says what such a layer needs
             yield self.report(
                 program,
@@ -149,7 +148,7 @@ class DefaultRecurrentInit(Rule):
         return any(
             layer in modules.layers_in(given)
             for opaque in program.possible(Opaque)
-            if opaque.time < trained and _hints(opaque.callee)
+            if opaque.time < trained and any(hint in opaque.name for hint in HINTS)
             for given in opaque.given
         )
 
@@ -167,8 +166,3 @@ def _counts(init: Init) -> bool:
 def _has_forget_bias(layer: values.Layer) -> bool:
     biased = values.default_truth(modules.option(layer, "bias")) is not False
     return layer.kind.startswith("LSTM") and biased
-
-
-def _hints(callee: str) -> bool:
-    name = callee.rsplit(".", 1)[-1].lower()
-    return any(hint in name for hint in HINTS)

@@ -83,7 +83,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Applicability, Diagnostic, Level, Program, Rule, Step, modules, values
+from rnnlint.api import Applicability, Diagnostic, Level, Program, Rule, Step, modules
 
 SUITABLE = ("eye", "orthogonal", "assign", "copy", "parametrization")
 
@@ -94,10 +94,7 @@ class ReluRnnDefaultInit(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
-            if not modules.is_plain(layer) or layer.place is None:
-                continue
-            nonlinearity = modules.option(layer, "nonlinearity")
-            if not isinstance(nonlinearity, values.Const) or nonlinearity.value != "relu":
+            if not modules.has_relu(layer) or layer.place is None:
                 continue
             trained = program.trained_by.get(layer)
             if trained is None or program.is_loaded(layer, trained):

@@ -83,7 +83,6 @@ from rnnlint.api import (
     Rule,
     Step,
     events,
-    operations,
     tensors,
     values,
 )
@@ -133,16 +132,7 @@ def _fix(program: Program, loss: LossComputed, call: Place) -> Fix | None:
         return None  # a class of the project may do more with its arguments
     position = _POSITION_OF_FUNCTION if built is None else _POSITION_OF_CLASS
     try:
-        given = code.argument(call, "zero_infinity", position)
-        if code.spreads(call):
-            return None
+        change = code.with_argument(call, "zero_infinity", position, "True", over="False")
     except CannotPlaceError:
-        return None
-    change: operations.AnyOperation
-    if given is None:
-        change = operations.SetArgument(call.path, call.start, call.end, "zero_infinity", "True")
-    elif code.text(given) == "False":
-        change = operations.Replace(given.path, given.start, given.end, "True")
-    else:
         return None
     return code.repair("pass zero_infinity=True", [change], Applicability.UNSAFE)

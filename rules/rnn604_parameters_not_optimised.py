@@ -99,6 +99,7 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
+    events,
     modules,
     register_layers,
     values,
@@ -170,7 +171,7 @@ def _steps(program: Program, backward: Backward) -> list[OptimizerEvent]:
     return [
         event
         for event in program.iteration_of(backward)
-        if isinstance(event, OptimizerEvent) and event.what == "step" and event.goes_with(backward)
+        if events.is_step(event) and event.goes_with(backward)
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from rnnlint.lowering import ir
 
 
@@ -16,6 +18,15 @@ def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
                 yield from (alias.asname or alias.name for alias in node.names)
         else:
             yield from _bound_by(node)
+
+
+def binds(node: ir.Stmt, name: str) -> bool:
+    """Whether a statement binds a name by itself: a loop by its target, not by its body."""
+    if isinstance(node, (ir.For, ir.While)):
+        node = msgspec.structs.replace(node, body=(), orelse=())
+    elif isinstance(node, ir.With):
+        node = msgspec.structs.replace(node, body=())
+    return name in set(names_bound((node,)))
 
 
 def _bound_by(node: object) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 from rnnlint.diagnostic import Applicability, Edit, Fix
 from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
-from rnnlint.fixing.operations import AnyOperation
+from rnnlint.fixing.operations import AnyOperation, Replace, SetArgument
 from rnnlint.fixing.placement import place
 from rnnlint.fixing.scopes import chain_to
 from rnnlint.lowering import ir
@@ -104,6 +104,31 @@ class Code:
         if position is not None and not found:
             found = by_position[position : position + 1]
         return Part(call.path, found[0].value.start, found[0].value.end) if found else None
+
+    def with_argument(
+        self, call: Stretch, keyword: str, position: int, code: str, *, over: str | None = None
+    ) -> AnyOperation:
+        """What gives a call an argument, in the place of the one that it has if it has one.
+
+        Args:
+            call: the call.
+            keyword: the name of the argument.
+            position: its position from 0.
+            code: what to give.
+            over: the only text that this may take the place of; None for any.
+
+        Raises:
+            CannotPlaceError: there is no call, its arguments are not written out, or it is given
+                something else.
+        """
+        if self.spreads(call):
+            raise CannotPlaceError("the arguments are not written out")
+        given = self.argument(call, keyword, position)
+        if given is None:
+            return SetArgument(call.path, call.start, call.end, keyword, code)
+        if over not in (None, self.text(given)):
+            raise CannotPlaceError(f"{keyword} is given something else")
+        return Replace(given.path, given.start, given.end, code)
 
     def receiver(self, call: Stretch) -> Part | None:
         """What a method is called on: `scaler` in `scaler.step(optimizer)`.

@@ -143,12 +143,7 @@ def _value(node: ir.Node) -> ir.Node:
 
 def _called(value: ir.Expr) -> str:
     """The last name of what is called."""
-    if not isinstance(value, ir.Call):
-        return ""
-    function = value.func
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""
+    return ir.last_name(value.func) if isinstance(value, ir.Call) else ""
 
 
 def _is_plain(target: ir.Expr) -> bool:

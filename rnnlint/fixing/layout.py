@@ -40,6 +40,13 @@ class Statement(msgspec.Struct, frozen=True):
     is_branch: bool = False
     """Whether it is an `elif`, before which nothing can stand."""
 
+    @property
+    def number(self) -> int:
+        """Which of its block it is, from 0."""
+        number = place_in(self.block, self.node)
+        assert number is not None  # it was found there
+        return number
+
 
 class Layout:
     """The layout of one file.
@@ -177,6 +184,11 @@ class Layout:
                 if whole and len(whole) % depth == 0:
                     return whole[: len(whole) // depth]
         return "    "
+
+
+def place_in(block: tuple[ir.Stmt, ...], node: ir.Stmt) -> int | None:
+    """Which statement of a block one is, from 0; None if it stands elsewhere."""
+    return next((number for number, one in enumerate(block) if one is node), None)
 
 
 def blocks_of(node: ir.Stmt) -> list[tuple[ir.Stmt, ...]]:

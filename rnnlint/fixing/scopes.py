@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 
 from rnnlint.fixing.bindings import names_bound
-from rnnlint.fixing.layout import Layout, Statement
+from rnnlint.fixing.layout import Layout, Statement, place_in
 from rnnlint.lowering import ir
 
 Block = tuple[ir.Stmt, ...]
@@ -103,8 +103,8 @@ def runs_before(first: Statement, second: Statement) -> bool:
     depth = len(first.parents)
     if depth >= len(around) or around[:depth] != first.parents:
         return False
-    position = _position(first.block, around[depth])
-    return position is not None and (_position(first.block, first.node) or 0) < position
+    number = place_in(first.block, around[depth])
+    return number is not None and first.number < number
 
 
 def exclude_each_other(first: Statement, second: Statement) -> bool:
@@ -118,10 +118,6 @@ def exclude_each_other(first: Statement, second: Statement) -> bool:
             if then[0] != then[1]:
                 return True
     return False
-
-
-def _position(block: Block, node: ir.Stmt) -> int | None:
-    return next((number for number, one in enumerate(block) if one is node), None)
 
 
 def chain_to(value: object, start: int, end: int) -> list[ir.Node]:

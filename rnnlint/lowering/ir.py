@@ -383,6 +383,13 @@ _PLAIN = frozenset("int str bool float None tuple".split())
 _WORD = re.compile(r"\w+")
 
 
+def last_name(node: object) -> str:
+    """What an expression names at its end: `b` in `a.b` and in `b`; "" where it names nothing."""
+    if isinstance(node, Attribute):
+        return node.attr
+    return node.id if isinstance(node, Name) else ""
+
+
 class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why a file could not be lowered; row and column from 1, 0 when unknown."""
 

@@ -74,12 +74,6 @@ def _is_for_probabilities(node: ir.Node) -> bool:
     return node.func.attr in _READ_AS_PROBABILITIES and (of_torch or not node.args)
 
 
-def _name(function: ir.Expr) -> str:
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""
-
-
 class _Applied:
     """Where an activation is applied, and where its module is built if it has one.
 
@@ -151,7 +145,7 @@ class _Applied:
         """A module that nothing else calls need not be built."""
         assert self._built is not None  # its statement was found
         target = statement.targets[0]
-        name = _name(target)
+        name = ir.last_name(target)
         uses = [
             node
             for node in ir.nodes_in(layout.body)
@@ -168,7 +162,7 @@ class _Applied:
         if self._built is not None:
             path = self._built.path
             call = call_at(self._program.code.layout(path), self._built.start, self._built.end)
-        name = _LOGARITHMS.get(_name(call.func))
+        name = _LOGARITHMS.get(ir.last_name(call.func))
         if name is None:
             raise CannotPlaceError("the activation has another name here")
         if isinstance(call.func, ir.Attribute):
@@ -195,7 +189,7 @@ def _without_last(
     """`nn.Sequential(..., nn.Linear(8, 3), nn.Softmax(-1))` without its last module."""
     around = path_to(statement, built)
     sequential = around[-3] if len(around) > 2 else None
-    if not isinstance(sequential, ir.Call) or _name(sequential.func) != "Sequential":
+    if not isinstance(sequential, ir.Call) or ir.last_name(sequential.func) != "Sequential":
         raise CannotPlaceError("the module is no part of a sequence")
     given = sequential.args
     if len(given) < 2 or given[-1].value != built or given[-2].star:

@@ -12,7 +12,6 @@ from rnnlint.lowering import ir
 from rnnlint.remedies.producing import (
     LENGTHS,
     Maker,
-    last_name,
     maker_of,
     with_element,
     with_lengths,
@@ -133,7 +132,7 @@ class Batches:
         node = self.code.layout(holder.place.path).statement_at(holder.place.start).node
         loop = node if isinstance(node, ir.For) else _generator(node, holder.place)
         if loop is not None:
-            if isinstance(loop.iter, ir.Call) and last_name(loop.iter.func) == "zip":
+            if isinstance(loop.iter, ir.Call) and ir.last_name(loop.iter.func) == "zip":
                 raise CannotPlaceError("batches are taken together with something else")
             return True
         if not isinstance(node, ir.Assign) or isinstance(node.value, ir.Sequence):
@@ -145,7 +144,7 @@ class Batches:
             place = Place(holder.place.path, value.start, value.end)
             callees = self.program.passages.callees.get(place, {})
             made = any(one.node is self.maker.scope.node for one in callees.values())
-            if made or last_name(value.func) == "next":
+            if made or ir.last_name(value.func) == "next":
                 return True
         if isinstance(value, (ir.Name, ir.Attribute, ir.Subscript)):
             return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.layout import CannotPlaceError, Statement
+from rnnlint.fixing.layout import CannotPlaceError, blocks_of
 from rnnlint.remedies.parameters import is_plain_name
 from rnnlint.remedies.updates import Step, steps_after
 from rnnlint.semantics import events, values
@@ -33,7 +33,7 @@ def _inserted(program: Program, backward: events.Backward, number: int) -> opera
     if not steps or any(step.within for step in steps):
         raise CannotPlaceError("the backward pass runs within the step")
     first = program.code.statement(steps[0].backward)
-    if _has_blocks(first) or _others(program, backward, number):
+    if blocks_of(first.node) or _others(program, backward, number):
         raise CannotPlaceError("the gradients of a step come from several places")
     for step in steps:
         statement = program.code.statement(step.place)
@@ -42,10 +42,6 @@ def _inserted(program: Program, backward: events.Backward, number: int) -> opera
     lines = tuple(dict.fromkeys(f"{_name(program, step)}.zero_grad()" for step in steps))
     node = first.node
     return operations.Insert(steps[0].backward.path, node.start, node.end, lines, "before")
-
-
-def _has_blocks(statement: Statement) -> bool:
-    return bool(getattr(statement.node, "body", ()))
 
 
 def _others(program: Program, backward: events.Backward, number: int) -> bool:

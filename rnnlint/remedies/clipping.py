@@ -9,7 +9,7 @@ import msgspec
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.layout import CannotPlaceError, Statement
+from rnnlint.fixing.layout import CannotPlaceError, Statement, blocks_of
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies import parameters, updates
@@ -87,8 +87,7 @@ def _first_of_its_run(statement: Statement, sites: Sequence[Statement]) -> State
 
 
 def _before(statement: Statement) -> ir.Stmt | None:
-    number = next(n for n, node in enumerate(statement.block) if node is statement.node)
-    return statement.block[number - 1] if number else None
+    return statement.block[statement.number - 1] if statement.number else None
 
 
 def _inserted(
@@ -101,15 +100,9 @@ def _inserted(
         return operations.Insert(path, backward.start, backward.end, lines)
     if backward.node is statement.node:
         raise CannotPlaceError("backward pass and step are one statement")
-    if _before(statement) is backward.node and not _has_blocks(backward.node):
+    if _before(statement) is backward.node and not blocks_of(backward.node):
         return operations.Insert(path, backward.start, backward.end, lines)
     return operations.Insert(path, statement.start, statement.end, lines, "before")
-
-
-def _has_blocks(node: ir.Stmt) -> bool:
-    return isinstance(
-        node, (ir.If, ir.For, ir.While, ir.With, ir.Try, ir.Match, ir.FunctionDef, ir.ClassDef)
-    )
 
 
 # --- what is written -----------------------------------------------------------

@@ -167,7 +167,7 @@ class Epochs:
     def _just_before(self, lines: tuple[str, ...]) -> operations.Insert:
         """Before the loop, and before a comment that introduces it where that is possible."""
         block = self.statement.block
-        number = next(n for n, one in enumerate(block) if one is self.node)
+        number = self.statement.number
         start = self.layout.line_start(self.statement.start)
         above = self.layout.text[: max(start - 1, 0)].rpartition("\n")[2].strip()
         if above.startswith("#") and number and not blocks_of(block[number - 1]):

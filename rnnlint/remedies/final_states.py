@@ -9,6 +9,7 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
+from rnnlint.remedies.indexing import is_last, is_whole
 from rnnlint.semantics import values
 from rnnlint.semantics.events import LayerCall, Reading
 from rnnlint.semantics.program import Program
@@ -190,25 +191,14 @@ def last_step(node: ir.Stmt, place: Place) -> ir.Subscript:
     """
     for one in ir.nodes_in(node):
         if isinstance(one, ir.Subscript) and (one.start, one.end) == (place.start, place.end):
-            steps = [index for index in one.index if not _is_everything(index)]
-            if len(steps) == 1 and _is_minus_one(steps[0]) and isinstance(one.value, ir.Name):
+            steps = [part for part in one.index if not is_whole(part) and not _is_ellipsis(part)]
+            if len(steps) == 1 and is_last(steps[0]) and isinstance(one.value, ir.Name):
                 return one
     raise CannotPlaceError("this is another kind of reading")
 
 
-def _is_everything(index: ir.Expr) -> bool:
-    if isinstance(index, ir.Slice):
-        return index.lower is index.upper is index.step is None
-    return isinstance(index, ir.Const) and index.kind == "ellipsis"
-
-
-def _is_minus_one(index: ir.Expr) -> bool:
-    return (
-        isinstance(index, ir.Unary)
-        and index.op == "-"
-        and isinstance(index.operand, ir.Const)
-        and index.operand.value == 1
-    )
+def _is_ellipsis(part: ir.Expr) -> bool:
+    return isinstance(part, ir.Const) and part.kind == "ellipsis"
 
 
 def _source(node: ir.Assign, name: str) -> str:
@@ -218,18 +208,12 @@ def _source(node: ir.Assign, name: str) -> str:
         owner = value.func.value
         if value.func.attr in _REORDERED and isinstance(owner, ir.Name):
             return owner.id
-    if isinstance(value, ir.Call) and _called(value) == "pad_packed_sequence" and value.args:
-        given = value.args[0].value
+    if isinstance(value, ir.Call) and ir.last_name(value.func) == "pad_packed_sequence":
+        given = value.args[0].value if value.args else None
         first = target.elements[0] if isinstance(target, ir.Sequence) else None
         if isinstance(given, ir.Name) and isinstance(first, ir.Name) and first.id == name:
             return given.id
     raise CannotPlaceError("the output is something else by then")
-
-
-def _called(call: ir.Call) -> str:
-    if isinstance(call.func, ir.Attribute):
-        return call.func.attr
-    return call.func.id if isinstance(call.func, ir.Name) else ""
 
 
 def _bound_by(node: ir.Node) -> Iterator[str]:

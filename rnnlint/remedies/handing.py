@@ -181,7 +181,7 @@ class _Way:
         call = call_at(layout, place.start, place.end)
         if any(one.star for one in call.args):
             raise CannotPlaceError("the arguments of a call are not written out")
-        self._called.add(_last_name(call.func))
+        self._called.add(ir.last_name(call.func))
         told = self.known_at(site, function, slot)
         self.operations += [*told.before, *_argument(place, call, position, name, told.lengths)]
 
@@ -246,12 +246,6 @@ def _receives(function: ir.FunctionDef) -> bool:
         isinstance(one, ir.Name) and one.id == "staticmethod" for one in function.decorators
     )
     return not is_static and any(one.name in _RECEIVERS for one in function.params[:1])
-
-
-def _last_name(function: ir.Expr) -> str:
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""
 
 
 def _handed_over(layout: Layout, place: Place, function: ir.FunctionDef, slot: str) -> ir.Expr:

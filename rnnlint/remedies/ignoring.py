@@ -96,9 +96,7 @@ def _written(node: ir.Node) -> ir.Expr | None:
         return next((one for one in (node.left, node.right) if isinstance(one, ir.Sequence)), None)
     if not isinstance(node, ir.Call):
         return None
-    function = node.func
-    called = function.attr if isinstance(function, ir.Attribute) else getattr(function, "id", "")
-    keyword, position = _FILLERS.get(called, ("", -1))
+    keyword, position = _FILLERS.get(ir.last_name(node.func), ("", -1))
     named = [one.value for one in node.args if one.keyword == keyword]
     unnamed = [one.value for one in node.args if one.keyword is None and not one.star]
     return next(iter([*named, *(unnamed[position : position + 1] if position >= 0 else [])]), None)

@@ -9,7 +9,7 @@ from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.arguments import call_at
 from rnnlint.fixing.bindings import names_bound
-from rnnlint.fixing.layout import CannotPlaceError, Statement
+from rnnlint.fixing.layout import CannotPlaceError, Statement, place_in
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
 from rnnlint.semantics import values
@@ -31,7 +31,7 @@ def loss_before(epochs: Epochs) -> str:
         CannotPlaceError: there is none, or several that may be meant.
     """
     node = epochs.last_in_turn()
-    number = next((n for n, one in enumerate(epochs.node.body) if one is node), None)
+    number = place_in(epochs.node.body, node)
     if number is None:
         raise CannotPlaceError("not every turn computes a loss")
     return _loss_of(epochs.node.body[: number + 1])
@@ -79,8 +79,7 @@ def watch_loss(program: Program, event: OptimizerEvent) -> Fix | None:
 def _told(program: Program, event: OptimizerEvent, statement: Statement) -> operations.AnyOperation:
     place = event.place
     call_at(program.code.layout(place.path), place.start, place.end)
-    number = next(n for n, one in enumerate(statement.block) if one is statement.node)
-    loss = _loss_of(statement.block[:number])
+    loss = _loss_of(statement.block[: statement.number])
     return operations.AddArgument(place.path, place.start, place.end, loss)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.layout import CannotPlaceError, Statement
+from rnnlint.fixing.layout import CannotPlaceError, Statement, place_in
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
 from rnnlint.remedies.updates import common_depth, site, steps_after
@@ -38,10 +38,10 @@ def _between(program: Program, clip: events.Clip) -> operations.Move:
     step = program.code.statement(target)
     moved = _beside(program.code.statement(place), step)
     behind = _beside(program.code.statement(site(backward, depth)), step)
-    if behind >= _number(step.block, step.node):
+    if behind >= step.number:
         raise CannotPlaceError("the step comes before the backward pass")
     node = step.block[moved]
-    if not _may_move(node, earlier=moved > _number(step.block, step.node)):
+    if not _may_move(node, earlier=moved > step.number):
         raise CannotPlaceError("more than the clip would move")
     start, end = program.code.layout(place.path).extent(node)
     return operations.Move(place.path, start, end, step.start, "before")
@@ -64,14 +64,10 @@ def _backward_of(program: Program, clip: events.Clip) -> events.Backward:
 def _beside(statement: Statement, other: Statement) -> int:
     """The number of the statement, or what it stands in, in the block of another."""
     for node in (*statement.parents, statement.node):
-        for number, one in enumerate(other.block):
-            if one is node:
-                return number
+        number = place_in(other.block, node)
+        if number is not None:
+            return number
     raise CannotPlaceError("the two do not stand in one block")
-
-
-def _number(block: tuple[ir.Stmt, ...], node: ir.Stmt) -> int:
-    return next(number for number, one in enumerate(block) if one is node)
 
 
 def _may_move(node: ir.Stmt, earlier: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import Scope as Around
 from rnnlint.lowering import ir
@@ -61,7 +61,7 @@ def _list_given(program: Program, optimizer: Value, scope: Scope) -> str | None:
     bound = [
         node.value
         for node in ir.nodes_in(around.body)
-        if isinstance(node, ir.Assign) and name in set(names_bound((node,)))
+        if isinstance(node, ir.Assign) and binds(node, name)
     ]
     once = len(bound) == 1 == around.bindings(name)
     return name if once and "<added>" not in optimizer.fields and _is_list(bound[0]) else None

@@ -24,6 +24,7 @@ Batch = ir.Sequence | ir.Dict
 _PADS = ("pad_sequence", "pad_sequences")
 _TOKENS = "input_ids"
 _MADE_FROM = ("tensor", "as_tensor", "LongTensor", "FloatTensor", "IntTensor", "from_numpy")
+_GOES_OVER = ("enumerate", "zip", "tqdm")
 _CLOSED = re.compile(r"(?:[ \t]*\))*")
 
 
@@ -95,7 +96,7 @@ def _counted_already(maker: Maker) -> str | None:
         if not isinstance(target, ir.Name) or maker.scope.bindings(target.id) != 1:
             continue
         value, is_tensor = node.value, False
-        if isinstance(value, ir.Call) and last_name(value.func) in _MADE_FROM and value.args:
+        if isinstance(value, ir.Call) and ir.last_name(value.func) in _MADE_FROM and value.args:
             value, is_tensor = value.args[0].value, True
         if not isinstance(value, ir.Comprehension) or value.kind != "list":
             continue
@@ -119,11 +120,11 @@ def _counts(value: ir.Comprehension) -> bool:
         return shape and isinstance(index, ir.Const) and index.value == 0
     if not isinstance(element, ir.Call):
         return False
-    if last_name(element.func) == "len":
+    if ir.last_name(element.func) == "len":
         return len(element.args) == 1
     first = element.args[0].value if len(element.args) == 1 else None
     is_first = isinstance(first, ir.Const) and first.value == 0
-    return last_name(element.func) == "size" and is_first
+    return ir.last_name(element.func) == "size" and is_first
 
 
 def _is_over_the_same(maker: Maker, value: ir.Comprehension) -> bool:
@@ -148,7 +149,7 @@ def _sources(maker: Maker) -> Iterator[str]:
 def _iterated(maker: Maker, iterable: ir.Expr) -> Iterator[str]:
     """What a loop goes over, also in `enumerate(xs)` and `zip(xs, ys)`."""
     yield _text(maker, iterable)
-    if isinstance(iterable, ir.Call) and last_name(iterable.func) in ("enumerate", "zip", "tqdm"):
+    if isinstance(iterable, ir.Call) and ir.last_name(iterable.func) in _GOES_OVER:
         for argument in iterable.args:
             yield from _iterated(maker, argument.value)
 
@@ -212,7 +213,7 @@ def _attention_mask(maker: Maker) -> str | None:
 def _longest(maker: Maker) -> str | None:
     """`max(len(x) for x in batch)` says how long each is that is padded to the longest."""
     for node in ir.nodes_in(maker.scope.body):
-        if not isinstance(node, ir.Call) or last_name(node.func) != "max" or len(node.args) != 1:
+        if not isinstance(node, ir.Call) or ir.last_name(node.func) != "max" or len(node.args) != 1:
             continue
         value = node.args[0].value
         listed = isinstance(value, ir.Comprehension) and value.kind in ("list", "generator")
@@ -267,7 +268,7 @@ def _of_rows(maker: Maker, target: ir.Subscript) -> str | None:
     if len(loops) > 1 or not isinstance(loop, ir.For):
         return None
     inner, over = loop.target, loop.iter
-    if isinstance(over, ir.Call) and last_name(over.func) == "enumerate" and len(over.args) == 1:
+    if isinstance(over, ir.Call) and ir.last_name(over.func) == "enumerate" and len(over.args) == 1:
         if not isinstance(inner, ir.Sequence) or len(inner.elements) != 2:
             return None
         inner, over = inner.elements[1], over.args[0].value
@@ -290,7 +291,7 @@ def _of_sequences(maker: Maker, source: ir.Expr) -> str:
     if not isinstance(source, ir.Comprehension) or source.kind not in ("list", "generator"):
         raise CannotPlaceError("the sequences before the padding have no name")
     element = source.element
-    if isinstance(element, ir.Call) and last_name(element.func) in _MADE_FROM and element.args:
+    if isinstance(element, ir.Call) and ir.last_name(element.func) in _MADE_FROM and element.args:
         element = element.args[0].value
     whole = maker.layout.text
     clauses = whole[source.element.end : source.generators[-1].end].strip(" )")
@@ -320,7 +321,7 @@ def _can_be_read_twice(scope: Scope, name: str) -> bool:
 
 def _is_kept(value: ir.Expr | None) -> bool:
     if isinstance(value, ir.Call):
-        return last_name(value.func) in ("list", "tuple", "sorted", *_PADS)
+        return ir.last_name(value.func) in ("list", "tuple", "sorted", *_PADS)
     return isinstance(value, (ir.Sequence, ir.Comprehension)) and not (
         isinstance(value, ir.Comprehension) and value.kind == "generator"
     )
@@ -370,12 +371,6 @@ def with_element(path: str, layout: Layout, row: ir.Sequence, code: str) -> oper
         end = layout.text.rindex(")", last.end, end)
     text = layout.text[last.start : end].rstrip(" ,")
     return operations.Replace(path, last.start, end, f"{text}, {code}")
-
-
-def last_name(function: ir.Expr) -> str:
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""
 
 
 def _is_named(node: object, name: str) -> bool:

@@ -11,6 +11,7 @@ from rnnlint.fixing.code import Code
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import chain_to
 from rnnlint.lowering import ir
+from rnnlint.remedies.indexing import is_last, is_whole
 from rnnlint.semantics.values import Place
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _last_step(
     axis, rest = _last_index(layer, node.index)
     text = code.layout(reading.place.path).text
     base = text[node.value.start : node.value.end]
-    whole = all(_is_everything(part) for part in rest)
+    whole = all(is_whole(part) for part in rest)
     if whole and way.hidden and base == way.output and layer.bidirectional is not None:
         read = f"{way.hidden}[-1]"
         if layer.bidirectional:
@@ -99,28 +100,18 @@ def _last_step(
         raise CannotPlaceError("the output has no name to be read by")
     rows = f"{_ARANGE}({base}.size({1 - axis}))"
     picked = [rows, f"{way.lengths} - 1"] if axis == 1 else [f"{way.lengths} - 1", rows]
-    parts = [*picked, *(text[part.start : part.end] for part in rest if not _is_everything(part))]
+    parts = [*picked, *(text[part.start : part.end] for part in rest if not is_whole(part))]
     return Mend((_replaced(reading, f"{base}[{', '.join(parts)}]"),))
 
 
 def _last_index(layer: Recurrence, index: tuple[ir.Expr, ...]) -> tuple[int, tuple[ir.Expr, ...]]:
     """The axis of time of `[:, -1]` or `[-1]`, and the indices behind both axes."""
     if layer.batch_first:
-        if len(index) >= 2 and _is_everything(index[0]) and _is_last(index[1]):
+        if len(index) >= 2 and is_whole(index[0]) and is_last(index[1]):
             return 1, index[2:]
-    elif index and _is_last(index[0]) and all(_is_everything(part) for part in index[1:2]):
+    elif index and is_last(index[0]) and all(is_whole(part) for part in index[1:2]):
         return 0, index[2:]
     raise CannotPlaceError("the last step is read in another way")
-
-
-def _is_everything(part: ir.Expr) -> bool:
-    return isinstance(part, ir.Slice) and part.lower is part.upper is part.step is None
-
-
-def _is_last(part: ir.Expr) -> bool:
-    if isinstance(part, ir.Unary) and part.op == "-":
-        return isinstance(part.operand, ir.Const) and part.operand.value == 1
-    return isinstance(part, ir.Const) and part.value == -1
 
 
 # --- pooling ----------------------------------------------------------------

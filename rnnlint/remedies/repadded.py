@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.scopes import Scope, chain_to, exclude_each_other, runs_before
 from rnnlint.lowering import ir
 from rnnlint.remedies.packing import Recurrence
-from rnnlint.remedies.producing import last_name
 from rnnlint.remedies.readings import ReadSteps, Way, mended
 from rnnlint.semantics.events import Reading
 from rnnlint.semantics.program import Program
@@ -60,14 +59,14 @@ def _unpacked_lengths(layout: Layout, scope: Scope, name: str, here: Statement) 
         for node in ir.nodes_in(scope.body)
         if isinstance(node, (ir.Assign, ir.AugAssign, ir.For, ir.With))
         and node.start < here.node.start
-        and name in set(names_bound((_head(node),)))
+        and binds(node, name)
         and not exclude_each_other(layout.statement_at(node.start), here)
     ]
     last = max(bindings, key=lambda one: one.start, default=None)
     if not isinstance(last, ir.Assign) or len(last.targets) != 1:
         raise CannotPlaceError("the output is bound in another way")
     target, value = last.targets[0], last.value
-    if not isinstance(value, ir.Call) or last_name(value.func) != "pad_packed_sequence":
+    if not isinstance(value, ir.Call) or ir.last_name(value.func) != "pad_packed_sequence":
         raise CannotPlaceError("something is made of the output")
     if not isinstance(target, ir.Sequence) or len(target.elements) != 2:
         raise CannotPlaceError("the lengths are not unpacked")
@@ -78,12 +77,3 @@ def _unpacked_lengths(layout: Layout, scope: Scope, name: str, here: Statement) 
     if not runs_before(layout.statement_at(last.start), here):
         raise CannotPlaceError("the output is not always unpacked")
     return lengths
-
-
-def _head(node: ir.Assign | ir.AugAssign | ir.For | ir.With) -> ir.Stmt:
-    """A statement without its body."""
-    if isinstance(node, ir.For):
-        return ir.For(node.start, node.end, node.target, node.iter, (), ())
-    if isinstance(node, ir.With):
-        return ir.With(node.start, node.end, node.items, ())
-    return node

@@ -11,7 +11,6 @@ from rnnlint.fixing.scopes import Scope, chain_to, origins
 from rnnlint.lowering import ir
 from rnnlint.remedies import counting, handing
 from rnnlint.remedies.packing import Recurrence, packed
-from rnnlint.remedies.producing import last_name
 from rnnlint.remedies.readings import ReadSteps
 from rnnlint.remedies.told import Told, at
 from rnnlint.semantics import modules, values
@@ -98,7 +97,7 @@ def _changes_steps(node: ir.Node) -> bool:
     if isinstance(node, ir.Subscript):
         slices = [one for one in node.index[:2] if isinstance(one, ir.Slice)]
         return any(one.lower is not None or one.upper is not None for one in slices)
-    if not isinstance(node, ir.Call) or last_name(node.func) not in _OTHER_STEPS:
+    if not isinstance(node, ir.Call) or ir.last_name(node.func) not in _OTHER_STEPS:
         return False
     axes = [one.value for one in node.args if one.keyword in ("dim", "axis")]
     axes += [one.value for one in node.args[1:2] if one.keyword is None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.code import Code, Part
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import Scope
@@ -99,19 +99,13 @@ def _input_before(code: Code, call: Place, made: Place) -> str:
     node = None if part is None else code.node_at(part)
     if not isinstance(node, ir.Name):
         raise CannotPlaceError("the input has no name")
-    bound = [one.start for one in ir.nodes_in(scope.body) if _binds(one, node.id)]
+    bound = [
+        one.start
+        for one in ir.nodes_in(scope.body)
+        if isinstance(one, (ir.Assign, ir.AugAssign, ir.For, ir.With)) and binds(one, node.id)
+    ]
     if any(before.start <= start < call.start for start in bound):
         raise CannotPlaceError("the input gets its value later")
     if scope.parameter(node.id) is None and not any(start < before.start for start in bound):
         raise CannotPlaceError("the input gets its value elsewhere")
     return node.id
-
-
-def _binds(node: ir.Node, name: str) -> bool:
-    if isinstance(node, ir.For):
-        node = ir.For(node.start, node.end, node.target, node.iter, (), ())
-    elif isinstance(node, ir.With):
-        node = ir.With(node.start, node.end, node.items, ())
-    elif not isinstance(node, (ir.Assign, ir.AugAssign)):
-        return False
-    return name in set(names_bound((node,)))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import Layout, Statement
 from rnnlint.fixing.scopes import Scope, origins, runs_before
 from rnnlint.lowering import ir
@@ -128,9 +128,7 @@ class Around:
         """The statement that last binds a name before the statement runs."""
         found: list[ir.Stmt] = []
         for node in ir.nodes_in(self.scope.body):
-            if not isinstance(node, (ir.Assign, ir.For, ir.With)):
-                continue
-            if name not in set(names_bound((_head(node),))):
+            if not isinstance(node, (ir.Assign, ir.For, ir.With)) or not binds(node, name):
                 continue
             if any(parent is node for parent in self.statement.parents):
                 found.append(node)
@@ -234,15 +232,6 @@ class Around:
         tensor = f"{{torch.as_tensor}}({chosen})"
         counts = f"{tensor}.clamp(min=1)"
         return Told(tensor, counts, f"{counts}.cpu()")
-
-
-def _head(node: ir.Assign | ir.For | ir.With) -> ir.Stmt:
-    """A statement without its body."""
-    if isinstance(node, ir.For):
-        return msgspec.structs.replace(node, body=(), orelse=())
-    if isinstance(node, ir.With):
-        return msgspec.structs.replace(node, body=())
-    return node
 
 
 def _is_lengths(value: Value) -> bool:

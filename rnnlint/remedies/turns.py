@@ -28,7 +28,7 @@ def number_of_turns(layout: Layout, loop: ir.For | ir.While, scope: Scope) -> st
 
 def _length(layout: Layout, value: ir.Expr, scope: Scope) -> str:
     if isinstance(value, ir.Call) and value.args:
-        name = _last_name(value.func)
+        name = ir.last_name(value.func)
         first = value.args[0].value
         if name in _RANGES and not any(one.star for one in value.args):
             return _of_range(layout, [one.value for one in value.args if one.keyword is None])
@@ -36,15 +36,9 @@ def _length(layout: Layout, value: ir.Expr, scope: Scope) -> str:
             return _length(layout, first, scope)
     if isinstance(value, ir.Name):
         known = _bound_once(scope, value.id)
-        if isinstance(known, ir.Call) and _last_name(known.func) in (*_RANGES, *_PASSED_ON):
+        if isinstance(known, ir.Call) and ir.last_name(known.func) in (*_RANGES, *_PASSED_ON):
             return _length(layout, known, scope)
     raise CannotPlaceError("how often the loop runs is not known")
-
-
-def _last_name(function: ir.Expr) -> str:
-    if isinstance(function, ir.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ir.Name) else ""
 
 
 def _bound_once(scope: Scope, name: str) -> ir.Expr | None:
@@ -114,7 +108,7 @@ def _counted(layout: Layout, loop: ir.While) -> str:
 def _again(layout: Layout, value: ir.Expr) -> str:
     """The text of an expression that may be evaluated once more without doing anything."""
     for node in ir.nodes_in(value):
-        if isinstance(node, ir.Call) and _last_name(node.func) not in _PURE_CALLS:
+        if isinstance(node, ir.Call) and ir.last_name(node.func) not in _PURE_CALLS:
             raise CannotPlaceError("the number of turns is computed by a call")
         if isinstance(node, (ir.Yield, ir.Await, ir.NamedExpr)):
             raise CannotPlaceError("the number of turns is computed on the spot")

@@ -9,6 +9,7 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.scopes import Scope, chain_to
 from rnnlint.lowering import ir
+from rnnlint.remedies.indexing import is_whole
 from rnnlint.semantics.events import Packing
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place
@@ -120,15 +121,9 @@ class _Sorted:
         if not places:
             raise CannotPlaceError("the batch is packed elsewhere")
         for place in sorted(places):
-            if self._program.code.spreads(place):
-                raise CannotPlaceError("the arguments are not written out")
-            given = self._program.code.argument(place, "enforce_sorted", _ENFORCE_SORTED)
-            if given is not None:
-                yield operations.Replace(given.path, given.start, given.end, "False")
-            else:
-                yield operations.SetArgument(
-                    place.path, place.start, place.end, "enforce_sorted", "False"
-                )
+            yield self._program.code.with_argument(
+                place, "enforce_sorted", _ENFORCE_SORTED, "False"
+            )
 
     def _uses(self, name: str) -> Iterator[ir.Name]:
         """Where a name stands after the sort."""
@@ -173,11 +168,7 @@ def _indexed(chain: list[ir.Node]) -> tuple[ir.Expr, ir.Expr]:
 
 def _takes_rows(node: ir.Subscript) -> bool:
     *before, last = node.index
-    whole = all(
-        isinstance(one, ir.Slice) and (one.lower, one.upper, one.step) == (None, None, None)
-        for one in before
-    )
-    return whole and isinstance(last, ir.Name)
+    return all(map(is_whole, before)) and isinstance(last, ir.Name)
 
 
 def _selected(call: ir.Call) -> ir.Expr:

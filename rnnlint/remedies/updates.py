@@ -43,13 +43,13 @@ def steps_after(program: Program, backward: events.Backward) -> list[Step]:
     found: list[events.OptimizerEvent] = []
     unscaled: set[object] = set()
     for event in program.iteration_of(backward):
-        if event.time <= backward.time or not _can_both_happen(backward, event):
+        if event.time <= backward.time or not backward.goes_with(event):
             continue
         if isinstance(event, events.Backward) and found:
             break
         if isinstance(event, events.OptimizerEvent) and event.what == "unscale":
             unscaled.add(event.optimizer)
-        if isinstance(event, events.OptimizerEvent) and event.what == "step":
+        if events.is_step(event):
             found.append(event)
     traced = [event for event in found if _is_traced(event.optimizer)]
     steps: dict[tuple[object, ...], Step] = {}
@@ -70,12 +70,6 @@ def backwards_at(program: Program, place: Place) -> Sequence[events.Backward]:
 
 def _is_traced(optimizer: values.Value) -> bool:
     return any(isinstance(member, values.Thing) for member in values.members(optimizer))
-
-
-def _can_both_happen(first: events.Event, second: events.Event) -> bool:
-    """Whether the two do not stand in different arms of one branch."""
-    arms = dict(first.context.conditions)
-    return all(arms.get(place, arm) == arm for place, arm in second.context.conditions)
 
 
 def _seen_together(backward: events.Backward, event: events.OptimizerEvent, unscaled: bool) -> Step:

@@ -57,7 +57,7 @@ def _fill_weights(
     """Fill the matrix of each gate."""
     recurrent = _fill(arguments, "recurrent", "orthogonal")
     given = _fill(arguments, "input", "xavier_uniform")
-    if recurrent == "orthogonal" and _has_relu(layer):
+    if recurrent == "orthogonal" and modules.has_relu(layer):
         recurrent = "eye"
     gates = parameters.GATES.get(layer.kind.removesuffix("Cell"), ("",))
     for name, rank in parameters.parameter_names(layer):
@@ -78,12 +78,6 @@ def _fill(arguments: Arguments, name: str, default: str) -> str | None:
     if isinstance(given, values.External):
         return given.name.rpartition(".")[2].rstrip("_")
     return "function"
-
-
-def _has_relu(layer: values.Layer) -> bool:
-    nonlinearity = modules.option(layer, "nonlinearity")
-    relu = isinstance(nonlinearity, values.Const) and nonlinearity.value == "relu"
-    return relu and modules.is_plain(layer)
 
 
 def _fill_biases(run: Interpreter, layer: values.Layer, arguments: Arguments, place: Place) -> None:

@@ -7,7 +7,7 @@ under which calls (`stack`) and under which conditions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
 
@@ -231,6 +231,11 @@ class OptimizerEvent(Update):
         self.arguments = arguments
 
 
+def is_step(event: Event) -> TypeGuard[OptimizerEvent]:
+    """Whether an optimizer steps."""
+    return isinstance(event, OptimizerEvent) and event.what == "step"
+
+
 class Clip(Event):
     """Gradients are clipped; `layers` is None when it is not known whose."""
 
@@ -289,6 +294,19 @@ class Opaque(Event):
         super().__init__(place, context)
         self.callee = callee
         self.given = given
+
+    @property
+    def name(self) -> str:
+        """The last name of what is called, in lower case; "" where it has none."""
+        return self.callee.rsplit(".", 1)[-1].lower()
+
+    @property
+    def may_clip(self) -> bool:
+        """Whether it may be given what it takes to clip, or a whole training step."""
+        return not self.name or any(hint in self.name for hint in _MAY_CLIP)
+
+
+_MAY_CLIP = ("clip", "norm", "grad", "train", "fit", "optimi", "update", "engine", "step")
 
 
 class Fit(Event):

@@ -44,6 +44,13 @@ def is_plain(layer: values.Layer) -> bool:
     return layer.kind in ("RNN", "RNNCell")
 
 
+def has_relu(layer: values.Layer) -> bool:
+    """Whether the layer is an RNN, or its cell, with a ReLU in the place of the tanh."""
+    nonlinearity = option(layer, "nonlinearity")
+    relu = isinstance(nonlinearity, values.Const) and nonlinearity.value == "relu"
+    return relu and is_plain(layer)
+
+
 def is_bounded(layer: values.Layer) -> bool:
     """Whether the outputs of a recurrent layer surely come out of a tanh.
 

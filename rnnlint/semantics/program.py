@@ -115,7 +115,7 @@ class Program:
             return None
         alternatives = self._built_at[layer.place]
         kinds = frozenset(one.kind.removesuffix("Cell") for one in alternatives)
-        relu = all(_has_relu(one) for one in alternatives)
+        relu = all(modules.has_relu(one) for one in alternatives)
         forgets = any(_may_forget(one) for one in alternatives)
         built = Built(kinds, relu, forgets)
         return initialise(self.code, layer.place, built, self._built_at)
@@ -189,7 +189,7 @@ class Program:
             return self.recurrent_layers(event.module)
         if isinstance(event, events.OptimizerEvent):
             fits = event.what == "built" and self._is_fit(event.optimizer)
-            return self.recurrent_layers(event.optimizer) if fits or _is_step(event) else ()
+            return self.recurrent_layers(event.optimizer) if fits or events.is_step(event) else ()
         return ()
 
     def is_loaded(self, layer: values.Layer, before: events.Event) -> bool:
@@ -344,21 +344,19 @@ class Program:
     @cached_property
     def _stepping_runs(self) -> frozenset[int]:
         """The entry points whose runs step an optimizer."""
-        return frozenset(event.context.entry for event in self.events if _is_step(event))
+        return frozenset(event.context.entry for event in self.events if events.is_step(event))
 
     @cached_property
     def _stepping_loops(self) -> frozenset[int]:
         """The executions of loops that step an optimizer."""
         return frozenset(
-            number for event in self.events if _is_step(event) for _, number, _ in event.loops
+            number for event in self.events if events.is_step(event) for _, number, _ in event.loops
         )
 
     def layers_of(self, backward: events.Backward) -> frozenset[values.Layer]:
         """The recurrent layers that a backward pass trains."""
         stepped = {
-            event.optimizer
-            for event in self.iteration_of(backward)
-            if isinstance(event, events.OptimizerEvent) and event.what == "step"
+            event.optimizer for event in self.iteration_of(backward) if events.is_step(event)
         }
         updated = frozenset(
             layer for optimizer in stepped for layer in self.recurrent_layers(optimizer)
@@ -433,16 +431,6 @@ def _may_forget(layer: values.Layer) -> bool:
     """Whether a layer has biases; one without gates needs none."""
     bias = modules.option(layer, "bias")
     return modules.is_plain(layer) or not (isinstance(bias, values.Const) and not bias.value)
-
-
-def _has_relu(layer: values.Layer) -> bool:
-    nonlinearity = modules.option(layer, "nonlinearity")
-    relu = isinstance(nonlinearity, values.Const) and nonlinearity.value == "relu"
-    return relu and modules.is_plain(layer)
-
-
-def _is_step(event: events.Event) -> bool:
-    return isinstance(event, events.OptimizerEvent) and event.what == "step"
 
 
 def _loader_in(source: values.Value, depth: int = 3) -> values.Thing | None:
