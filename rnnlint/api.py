@@ -30,6 +30,7 @@ from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.packed_data import take_data, unpack_output
 from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
+from rnnlint.remedies.replicas import give_total_length
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.sizes import size_of_input, size_of_tensor
@@ -104,6 +105,7 @@ __all__ = [
     "fill_all_layers",
     "fill_gate_by_gate",
     "fill_orthogonally",
+    "give_total_length",
     "ignore_padding",
     "join_final_states",
     "leave_unsorted",

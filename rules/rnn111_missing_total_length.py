@@ -65,7 +65,15 @@ def encode(x, lengths):
   have to be changed first. DistributedDataParallel runs on whole batches.
 
 ## Fix safety
-There is no fix: what was packed, and on which axis it has its steps, is not always in reach.
+The fix passes the number of steps that the padded batch has: `total_length=x.size(1)`, or
+`x.size(0)` where `pack_padded_sequence` is not told `batch_first=True`. Where the name of the
+batch is used again in between, as in `x = pack_padded_sequence(x, lengths)`, its steps are counted
+before.
+
+It is safe where `pad_sequence` pads the batch: there the longest sequence fills it, and on one
+device nothing changes. A batch that is padded further keeps all of its steps, and code that counts
+on fewer wants a look, so there it is unsafe. There is no fix where the batch is packed in another
+function, in more than one place, or in a layout that is not known.
 
 ## References
 - [My recurrent network does not work with data parallelism](https://pytorch.org/docs/stable/notes/faq.html#my-recurrent-network-doesn-t-work-with-data-parallelism)
@@ -78,6 +86,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     CannotPlaceError,
     Diagnostic,
     Level,
@@ -87,6 +96,7 @@ from rnnlint.api import (
     Rule,
     Step,
     events,
+    give_total_length,
     tensors,
 )
 
@@ -96,6 +106,7 @@ _TOTAL_LENGTH = 3
 
 class MissingTotalLength(Rule):
     level = Level.ERROR
+    fixable = Applicability.SAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         replicated = {
@@ -131,6 +142,7 @@ class MissingTotalLength(Rule):
                     Step(around[-1], "DataParallel runs the module here"),
                     *program.call_path(packing),
                 ],
+                fix=give_total_length(program, packing),
             )
 
 

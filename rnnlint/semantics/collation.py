@@ -29,7 +29,7 @@ def _pad_collate(
     padded = Tensor(
         padding=Padding(
             side_of(arguments.get(None, "padding_side")),
-            (Step(place, "pads every batch to its longest sequence"),),
+            (Step(place, values.TO_LONGEST),),
         ),
         axes=of_batch(axis, place),
         batch_axis_steps=(Step(place, f"pads with batch_first={shown}"),),

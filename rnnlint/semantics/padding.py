@@ -21,7 +21,7 @@ def _pad_sequence(
     axis = None
     if isinstance(batch_first, values.Const):
         axis = 0 if batch_first.value else 1
-    step = Step(place, "pads every batch to its longest sequence")
+    step = Step(place, values.TO_LONGEST)
     sequences = given.get("sequences", UNKNOWN)
     order, order_steps = iteration.order_of(sequences)
     shown = "True" if axis == 0 else "False"

@@ -195,6 +195,10 @@ class Padding(Record, frozen=True):
     """What it consists of: the id of padding, where that is known."""
 
 
+TO_LONGEST = "pads every batch to its longest sequence"
+"""The words of a step that leaves no step in which the whole batch is padding."""
+
+
 class Activation(Record, frozen=True):
     """The last activation that a tensor went through."""
 
