@@ -89,7 +89,7 @@ def analyse_project(
     texts = {path: each.text for path, each in sources.items() if path not in mended}
     ranked = [
         offered(diagnostic, scope, texts, indexes.span)
-        for diagnostic in sorted(kept, key=lambda d: (d.level.rank, d.sort_key))
+        for diagnostic in sorted(kept, key=lambda d: d.rank)
     ]
     return Findings(
         diagnostics=tuple(ranked),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Level
+from rnnlint.diagnostic import Applicability, Cause, Diagnostic, Fix, Level
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.renaming import renamed
@@ -71,6 +71,7 @@ __all__ = [
     "Applicability",
     "Backward",
     "CannotPlaceError",
+    "Cause",
     "Clip",
     "Diagnostic",
     "Discarded",
@@ -142,13 +143,17 @@ class Rule:
     """A rule: its level, and the query that finds what it is about.
 
     `code` and `name` come from the module's file: `rnn101_unpacked_padded_input.py`
-    is RNN101, unpacked-padded-input.
+    is RNN101, unpacked-padded-input.  `cause` is the family of faults that it finds one of,
+    and `effect` says what this does to training, in one sentence without a full stop that
+    begins in lower case.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     level: ClassVar[Level]
     fixable: ClassVar[Applicability | None] = None
+    cause: ClassVar[Cause] = Cause.OTHER
+    effect: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -170,9 +175,13 @@ class Rule:
         help: str,  # noqa: A002 - the field's name in every report
         trail: Iterable[Step] = (),
         level: Level | None = None,
+        effect: str | None = None,
         fix: Fix | None = None,
     ) -> Diagnostic:
-        """A diagnostic of this rule at a place of the program."""
+        """A diagnostic of this rule at a place of the program.
+
+        `level` and `effect` are those of the rule, unless this finding has its own.
+        """
         return Diagnostic(
             code=self.code,
             name=self.name,
@@ -182,4 +191,6 @@ class Rule:
             help=help,
             trail=program.trail(trail),
             fix=fix,
+            cause=self.cause,
+            effect=self.effect if effect is None else effect,
         )

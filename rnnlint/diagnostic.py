@@ -30,6 +30,50 @@ class Level(enum.Enum):
 _RANKS = {Level.ERROR: 0, Level.WARNING: 1, Level.ADVICE: 2}
 
 
+class Cause(enum.Enum):
+    """What goes wrong, in families that are named as they stand in a sentence."""
+
+    LENGTHS = "lengths and packing"
+    AXES = "mixed-up axes"
+    STATE = "carried state"
+    PADDING = "padding"
+    LOSS = "the loss"
+    LOOP = "the training loop"
+    CLIPPING = "clipping"
+    DROPOUT = "dropout"
+    BIDIRECTIONAL = "bidirectional layers"
+    INITIALISATION = "initialisation"
+    ARCHITECTURE = "the architecture"
+    SCHEDULE = "the schedule of the learning rate"
+    OTHER = "other causes"
+    """A plugin's rule that names no family."""
+    NONE = "no cause"
+    """What says nothing of training, such as a comment that silences nothing."""
+
+    @property
+    def share(self) -> int:
+        """How many real failures in a hundred had such a cause.
+
+        Counted in 149 public threads in which somebody's recurrent network did not train and
+        the reason was found.  It is 0 where no thread, or only a scattered few, were about it.
+        """
+        return _SHARES.get(self, 0)
+
+
+_SHARES = {
+    Cause.LENGTHS: 16,
+    Cause.AXES: 15,
+    Cause.STATE: 15,
+    Cause.PADDING: 9,
+    Cause.LOSS: 9,
+    Cause.LOOP: 8,
+    Cause.CLIPPING: 6,
+    Cause.DROPOUT: 5,
+    Cause.BIDIRECTIONAL: 4,
+    Cause.INITIALISATION: 3,
+}
+
+
 class Location(msgspec.Struct, frozen=True, order=True):
     """A position in a text: row from 1, column from 1 in code points."""
 
@@ -91,7 +135,8 @@ class Diagnostic(msgspec.Struct, frozen=True):
 
     `message` says what is wrong in one sentence without a full stop, `help` what
     to do about it, and `trail` lists the places that prove it, in the order in
-    which the data reaches them.
+    which the data reaches them.  `cause` is the family of the fault, and `effect`
+    says what it does to training.
     """
 
     code: str
@@ -102,6 +147,8 @@ class Diagnostic(msgspec.Struct, frozen=True):
     help: str = ""
     trail: tuple[TrailStep, ...] = ()
     fix: Fix | None = None
+    cause: Cause = Cause.NONE
+    effect: str = ""
 
     @property
     def url(self) -> str:
@@ -112,6 +159,16 @@ class Diagnostic(msgspec.Struct, frozen=True):
     def sort_key(self) -> tuple[object, ...]:
         """Orders diagnostics by place, then by code."""
         return (self.span, self.code, self.message)
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Orders diagnostics by how likely each is the reason why training fails.
+
+        By level, then by how often such a fault is the cause, then by the places that prove
+        it, of which more are stronger evidence; what is equal in these by place.
+        """
+        evidence = len({step.span for step in self.trail})
+        return (self.level.rank, -self.cause.share, -evidence, self.sort_key)
 
 
 def rule_url(code: str, name: str) -> str:

@@ -70,7 +70,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What a run found."""
 
     diagnostics: tuple[Diagnostic, ...]
-    """Selected, not silenced, the most severe first, then by place."""
+    """Selected, not silenced, the likeliest reason for a failure first."""
     notices: tuple[Notice, ...]
     excerpts: dict[str, dict[int, str]]
     """Source lines by file (see `reporting.report.excerpt_key`) and row."""
@@ -411,7 +411,7 @@ def merged(opened: Opened, outcomes: Sequence[Outcome], seconds: float) -> Outco
         seconds=seconds,
     )
     return Outcome(
-        diagnostics=tuple(sorted(diagnostics, key=lambda d: (d.level.rank, d.sort_key))),
+        diagnostics=tuple(sorted(diagnostics, key=lambda d: d.rank)),
         notices=tuple(every),
         excerpts=excerpts,
         summary=summary,

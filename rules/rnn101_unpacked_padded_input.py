@@ -120,6 +120,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -139,6 +140,11 @@ MASKED_BY = ("ignore_index", "weight")
 class UnpackedPaddedInput(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.PADDING
+    effect = (
+        "the layer computes on over the padding, and what it remembers of the sequence fades "
+        "with each padded step"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for call in program.chosen(LayerCall):

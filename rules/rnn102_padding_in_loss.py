@@ -129,6 +129,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -151,6 +152,11 @@ _SUMS = (values.Const("mean"), values.Const("sum"), values.NONE)
 class PaddingInLoss(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.PADDING
+    effect = (
+        "the loss is mostly about padding, which is easy to predict, so it looks good while "
+        "real steps hardly count"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

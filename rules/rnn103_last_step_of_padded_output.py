@@ -101,6 +101,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     Program,
@@ -114,6 +115,8 @@ from rnnlint.api import (
 class LastStepOfPaddedOutput(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.PADDING
+    effect = "all but the longest sequence of a batch are judged by a step of padding"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for reading in program.chosen(Reading):

@@ -82,6 +82,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -103,6 +104,11 @@ ORDER_OF_ONE = {0: "one sequence, (1, time, ...),", 1: "one sequence, (time, 1, 
 class BatchFirstMismatch(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.AXES
+    effect = (
+        "the layer runs along the samples: the state of one flows into the next, and the steps "
+        "of a sequence know nothing of each other"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for call in program.chosen(LayerCall):

@@ -117,6 +117,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     LossComputed,
@@ -133,6 +134,11 @@ from rnnlint.api import (
 class OrderNotRestored(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LENGTHS
+    effect = (
+        "each output is compared with the target of another sequence, so the model learns how "
+        "frequent the targets are and no more"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

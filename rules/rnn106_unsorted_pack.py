@@ -84,6 +84,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -101,6 +102,8 @@ _ENFORCE_SORTED = 3
 class UnsortedPack(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.LENGTHS
+    effect = "the run stops at the first batch that does not happen to be sorted"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):

@@ -104,6 +104,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -128,6 +129,8 @@ _TIGHT = re.compile(r"[A-Za-z_][\w.]*(?:[\[(][^\[\]()]*[\])]|\.\w+)*")
 class LengthsOnGpu(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.LENGTHS
+    effect = "the run stops at the first batch on a GPU, and works on a machine without one"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):

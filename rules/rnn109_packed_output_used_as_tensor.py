@@ -73,6 +73,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -91,6 +92,8 @@ from rnnlint.api import (
 class PackedOutputUsedAsTensor(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LENGTHS
+    effect = "the run stops here, for a packed sequence has no axes"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         unpacked = _unpacked(program)

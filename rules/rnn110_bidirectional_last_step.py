@@ -94,6 +94,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     Program,
@@ -109,6 +110,11 @@ from rnnlint.api import (
 class BidirectionalLastStep(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.BIDIRECTIONAL
+    effect = (
+        "the backward half of the summary has read one step, and the rest of the sequence gets "
+        "no gradient through it"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for reading in program.chosen(Reading):

@@ -88,6 +88,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Level,
     Packing,
@@ -107,6 +108,11 @@ _TOTAL_LENGTH = 3
 class MissingTotalLength(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.LENGTHS
+    effect = (
+        "the run stops, or steps are lost, as soon as the parts of a batch have different "
+        "longest sequences"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         replicated = {

@@ -75,6 +75,7 @@ from collections.abc import Iterator, Sequence
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     Place,
@@ -93,6 +94,11 @@ Order = tuple[int | None, ...]
 class ViewInsteadOfTranspose(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.AXES
+    effect = (
+        "rows hold numbers of several samples, so the targets are worth nothing to what stands "
+        "in them"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

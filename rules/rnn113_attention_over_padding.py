@@ -66,11 +66,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Place, Program, Reading, Rule
+from rnnlint.api import Cause, Diagnostic, Level, Place, Program, Reading, Rule
 
 
 class AttentionOverPadding(Rule):
     level = Level.WARNING
+    cause = Cause.PADDING
+    effect = "padding takes its share of the attention, the larger the shorter a sequence is"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

@@ -81,6 +81,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -96,6 +97,8 @@ from rnnlint.api import (
 class ZeroLengthSequence(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.LENGTHS
+    effect = "the run stops in the middle of an epoch, at the first row that is all padding"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):

@@ -54,12 +54,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Applicability, Diagnostic, Level, Program, Rule, events, take_data
+from rnnlint.api import Applicability, Cause, Diagnostic, Level, Program, Rule, events, take_data
 
 
 class PackedTupleUnpack(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LENGTHS
+    effect = "the run stops here: a packed sequence has four parts"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for note in program.chosen(events.PackedUsed):

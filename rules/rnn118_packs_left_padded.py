@@ -62,11 +62,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Packing, Program, Rule, values
+from rnnlint.api import Cause, Diagnostic, Level, Packing, Program, Rule, values
 
 
 class PacksLeftPadded(Rule):
     level = Level.ERROR
+    cause = Cause.LENGTHS
+    effect = "the layer reads padding first and never sees the ends of the sequences"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for packing in program.chosen(Packing):

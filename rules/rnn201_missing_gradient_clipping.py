@@ -98,6 +98,7 @@ from collections.abc import Iterable, Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Clip,
     Diagnostic,
     Event,
@@ -127,6 +128,8 @@ CLIPPING_OPTIONS = {
 class MissingGradientClipping(Rule):
     level = Level.ADVICE
     fixable = Applicability.SAFE
+    cause = Cause.CLIPPING
+    effect = "a single huge gradient can undo what was learnt, and the loss jumps or becomes NaN"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -69,6 +69,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Clip,
     Diagnostic,
     Event,
@@ -89,6 +90,11 @@ EFFECT = {
 class ClippingOutOfOrder(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.CLIPPING
+    effect = (
+        "the gradients that the optimizer uses are not bounded, though the loop looks as if "
+        "they were"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):

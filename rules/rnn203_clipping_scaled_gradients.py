@@ -75,6 +75,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Clip,
     Diagnostic,
     Level,
@@ -89,6 +90,8 @@ from rnnlint.api import (
 class ClippingScaledGradients(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.CLIPPING
+    effect = "each update is cut to a tiny part of what it should be: SGD stands still"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):

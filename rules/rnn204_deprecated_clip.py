@@ -59,6 +59,7 @@ from rnnlint.api import (
     Applicability,
     Backward,
     CannotPlaceError,
+    Cause,
     Clip,
     Diagnostic,
     Fix,
@@ -75,6 +76,8 @@ DEPRECATED = "clip_grad_norm"
 class DeprecatedClip(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.CLIPPING
+    effect = "training is as before, until a release of PyTorch drops the name"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for clip in program.possible(Clip):

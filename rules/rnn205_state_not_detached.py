@@ -74,6 +74,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -88,6 +89,8 @@ from rnnlint.api import (
 class StateNotDetached(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.STATE
+    effect = "the second iteration runs backward into a graph that is gone, and raises"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         backwards = program.of(Backward)

@@ -72,6 +72,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Diagnostic,
     Event,
     Level,
@@ -89,6 +90,11 @@ from rnnlint.api import (
 class MissingZeroGrad(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.LOOP
+    effect = (
+        "each step moves by the sum of all gradients so far, so the updates grow until nothing "
+        "is learnt"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

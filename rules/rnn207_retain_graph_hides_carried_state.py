@@ -73,6 +73,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Diagnostic,
     Event,
     Fix,
@@ -91,6 +92,8 @@ from rnnlint.api import (
 class RetainGraphHidesCarriedState(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.STATE
+    effect = "each iteration is slower than the one before, until it raises or memory runs out"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

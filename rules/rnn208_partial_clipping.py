@@ -71,6 +71,7 @@ from collections.abc import Iterable, Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Clip,
     Diagnostic,
     Event,
@@ -89,6 +90,8 @@ from rnnlint.api import (
 class PartialClipping(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.CLIPPING
+    effect = "a huge gradient of a layer that is left out can undo what was learnt"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

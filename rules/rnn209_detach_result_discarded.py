@@ -68,6 +68,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Discarded,
     Fix,
@@ -86,6 +87,8 @@ NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?:\[\w+\])?")
 class DetachResultDiscarded(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.STATE
+    effect = "the state keeps the graph of the iteration before, and the next backward pass raises"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: dict[values.Place, Discarded] = {}

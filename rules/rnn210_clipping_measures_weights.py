@@ -63,13 +63,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Backward, Clip, Diagnostic, Level, Measured, Program, Rule, Step, values
+from rnnlint.api import (
+    Backward,
+    Cause,
+    Clip,
+    Diagnostic,
+    Level,
+    Measured,
+    Program,
+    Rule,
+    Step,
+    values,
+)
 
 SCALING = ("grad.mul_", "grad.div_")
 
 
 class ClippingMeasuresWeights(Rule):
     level = Level.ERROR
+    cause = Cause.CLIPPING
+    effect = (
+        "all gradients are scaled by about the same factor, so that huge ones stay huge and the "
+        "rest nearly vanish"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -89,6 +89,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     Opaque,
@@ -106,6 +107,11 @@ HINTS = ("sched", "lr", "warm", "rate", "decay", "anneal", "train", "fit", "engi
 class MissingLrScheduler(Rule):
     level = Level.ADVICE
     fixable = Applicability.UNSAFE
+    cause = Cause.SCHEDULE
+    effect = (
+        "the run depends on one value of the rate, which is too small to move at first or too "
+        "large to settle in the end"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         by_place: dict[values.Place, list[values.Thing]] = {}

@@ -70,6 +70,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     Opaque,
@@ -85,6 +86,8 @@ from rnnlint.api import (
 class SchedulerNeverStepped(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.SCHEDULE
+    effect = "the rate keeps its first value, and the decay that is configured never happens"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for attached in program.of(OptimizerEvent):

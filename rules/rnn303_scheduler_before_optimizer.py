@@ -70,6 +70,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     OptimizerEvent,
@@ -84,6 +85,8 @@ from rnnlint.api import (
 class SchedulerBeforeOptimizer(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.SCHEDULE
+    effect = "the first value of the schedule is skipped"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         first: dict[int, OptimizerEvent] = {}

@@ -73,6 +73,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Level,
     OptimizerEvent,
@@ -86,6 +87,8 @@ from rnnlint.api import (
 class PlateauWithoutMetric(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.SCHEDULE
+    effect = "the run stops at the end of the first epoch"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for event in program.of(OptimizerEvent):

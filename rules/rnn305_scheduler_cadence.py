@@ -71,7 +71,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, OptimizerEvent, Program, Rule, Step, events, values
+from rnnlint.api import (
+    Cause,
+    Diagnostic,
+    Level,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    events,
+    values,
+)
 
 BY_STEPS = {"OneCycleLR": ("total_steps", "steps_per_epoch"), "CyclicLR": ("step_size_up",)}
 """Schedules that count steps, and the arguments that say how many."""
@@ -82,6 +92,8 @@ CYCLE = values.Const(2000)
 
 class SchedulerCadence(Rule):
     level = Level.WARNING
+    cause = Cause.SCHEDULE
+    effect = "the rate stays at the schedule's first values, or falls to nothing within an epoch"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -95,6 +95,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Init,
     Level,
@@ -112,6 +113,11 @@ HINTS = ("init", "load", "restore", "pretrain", "resume", "checkpoint")
 class DefaultRecurrentInit(Rule):
     level = Level.ADVICE
     fixable = Applicability.SAFE
+    cause = Cause.INITIALISATION
+    effect = (
+        "the state of a fresh layer fades within a few steps, and so does the gradient that "
+        "would teach it to remember"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         gated = {layer.place for layer in program.layers if not modules.is_plain(layer)}

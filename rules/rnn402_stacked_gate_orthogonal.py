@@ -77,6 +77,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Init,
     Level,
@@ -90,6 +91,11 @@ from rnnlint.api import (
 class StackedGateOrthogonal(Rule):
     level = Level.ADVICE
     fixable = Applicability.SAFE
+    cause = Cause.INITIALISATION
+    effect = (
+        "no gate is orthogonal, so that gradients shrink more than from PyTorch's own "
+        "initialisation"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         inits = [init for init in program.of(Init) if init.how == "orthogonal"]

@@ -85,6 +85,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Init,
     Level,
@@ -101,6 +102,11 @@ from rnnlint.api import (
 class ForgetBiasAtZero(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.INITIALISATION
+    effect = (
+        "half of the cell is forgotten at each step, and dependencies over more than some ten "
+        "steps are not learnt"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:

@@ -81,6 +81,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Init,
     Level,
@@ -101,6 +102,11 @@ _GIVEN = frozenset({"constant", "fill"})
 class ConstantInit(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.INITIALISATION
+    effect = (
+        "all units see the same sum of the state, so the layer cannot tell what it should "
+        "remember"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

@@ -73,6 +73,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     Init,
@@ -95,6 +96,8 @@ _TRANSFERS = frozenset({"copy", "assign", "set"})
 class InitCoversFirstLayerOnly(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.INITIALISATION
+    effect = "the layers or directions that are left out keep an initialisation that forgets fast"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

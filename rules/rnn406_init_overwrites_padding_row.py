@@ -80,6 +80,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Init,
@@ -104,6 +105,8 @@ _WEIGHT = re.compile(r"([A-Za-z_][\w.]*(?:\[\w+\])?)\.weight(?:\.data)?")
 class InitOverwritesPaddingRow(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.INITIALISATION
+    effect = "the padding is a random word that is never trained, and it outweighs short sequences"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

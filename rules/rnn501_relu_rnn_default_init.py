@@ -83,7 +83,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Applicability, Diagnostic, Level, Program, Rule, Step, modules
+from rnnlint.api import Applicability, Cause, Diagnostic, Level, Program, Rule, Step, modules
 
 SUITABLE = ("eye", "orthogonal", "assign", "copy", "parametrization")
 
@@ -91,6 +91,11 @@ SUITABLE = ("eye", "orthogonal", "assign", "copy", "parametrization")
 class ReluRnnDefaultInit(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.INITIALISATION
+    effect = (
+        "the gradient vanishes or explodes within some ten steps, for ReLU neither bounds the "
+        "state nor saves the gradient"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:

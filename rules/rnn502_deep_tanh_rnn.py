@@ -67,6 +67,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -84,6 +85,8 @@ LONG = 100
 
 class DeepTanhRnn(Rule):
     level = Level.ADVICE
+    cause = Cause.ARCHITECTURE
+    effect = "the gradient of early steps is next to nothing, so what happened there is not learnt"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         longest = _longest_calls(program)

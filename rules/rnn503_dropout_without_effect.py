@@ -86,6 +86,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -107,6 +108,8 @@ _READ_TWICE = re.compile(r"[A-Za-z_][\w.]*(?:\[[\w.'\"]+\])*")
 class DropoutWithoutEffect(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.DROPOUT
+    effect = "the network is not regularised, whatever the rate of dropout says"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.possible_layers:

@@ -96,6 +96,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -127,6 +128,11 @@ FAULTS = {
 class SoftmaxBeforeCrossEntropy(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LOSS
+    effect = (
+        "the gradient is small everywhere, so that training crawls or stops far from a loss of "
+        "zero"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for loss in program.chosen(LossComputed):

@@ -71,11 +71,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Diagnostic, Level, Place, Program, Rule, Step, events, modules
+from rnnlint.api import Cause, Diagnostic, Level, Place, Program, Rule, Step, events, modules
 
 
 class ReluOnRecurrentOutput(Rule):
     level = Level.ADVICE
+    cause = Cause.ARCHITECTURE
+    effect = "half of what the layer remembers is thrown away, and no gradient passes there"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

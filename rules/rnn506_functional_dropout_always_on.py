@@ -94,6 +94,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -114,6 +115,11 @@ _MODE_TEST = re.compile(r"\b(?:el)?if\b[^\n]*(?:train|eval|infer|predict|test)",
 class FunctionalDropoutAlwaysOn(Rule):
     level = Level.ERROR
     fixable = Applicability.SAFE
+    cause = Cause.DROPOUT
+    effect = (
+        "evaluation is random and too pessimistic, and whatever follows it (early stopping, "
+        "schedules, the choice of a checkpoint) follows noise"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

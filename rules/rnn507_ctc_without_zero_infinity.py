@@ -74,6 +74,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -94,6 +95,11 @@ _POSITION_OF_FUNCTION = 6
 class CtcWithoutZeroInfinity(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.LOSS
+    effect = (
+        "one sequence that is too short for its labels turns the loss infinite and every weight "
+        "into NaN"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         tested = {note.context.entry for note in program.possible(events.FinitenessTested)}

@@ -67,6 +67,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -85,6 +86,11 @@ _REGRESSION = frozenset({"MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"})
 
 class RecurrentLayerAsOutput(Rule):
     level = Level.WARNING
+    cause = Cause.ARCHITECTURE
+    effect = (
+        "targets outside -1 to 1 cannot be reached, and those near the ends have almost no "
+        "gradient"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

@@ -68,6 +68,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -86,6 +87,11 @@ _AXES = {"batch": "of the batch", "time": "of time", "layers": "of the layers"}
 class ImplicitSoftmaxDim(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.AXES
+    effect = (
+        "probabilities are taken over the batch or over time, so that each prediction depends "
+        "on its neighbours"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

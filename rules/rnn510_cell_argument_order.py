@@ -69,6 +69,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Level,
     Program,
@@ -81,6 +82,8 @@ from rnnlint.api import (
 
 class CellArgumentOrder(Rule):
     level = Level.ERROR
+    cause = Cause.ARCHITECTURE
+    effect = "the network has one layer where several were asked for"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:

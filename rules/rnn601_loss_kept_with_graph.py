@@ -83,6 +83,7 @@ from rnnlint.api import (
     Applicability,
     Backward,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -104,6 +105,8 @@ Loops = tuple[tuple[values.Place, int, int], ...]
 class LossKeptWithGraph(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.LOOP
+    effect = "memory grows with every iteration until the run dies"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

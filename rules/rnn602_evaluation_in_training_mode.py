@@ -99,6 +99,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Backward,
+    Cause,
     Diagnostic,
     Event,
     LayerCall,
@@ -117,6 +118,11 @@ EVALUATING = re.compile(r"(?i)eval|valid|test|predict|infer|(^|_)dev(_|$)|(^|_)v
 
 class EvaluationInTrainingMode(Rule):
     level = Level.WARNING
+    cause = Cause.LOOP
+    effect = (
+        "evaluation is random and too pessimistic, or training goes on without dropout and with "
+        "frozen statistics"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         yield from self._never_evaluating(program)

@@ -96,6 +96,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Fix,
     LayerCall,
@@ -114,6 +115,11 @@ DRAW = re.compile(r"(?P<owner>(?:\w+\.)*)(?:randn|rand)(?P<like>_like)?(?=\()")
 class RandomOrLeakingState(Rule):
     level = Level.WARNING
     fixable = Applicability.UNSAFE
+    cause = Cause.STATE
+    effect = (
+        "each sequence begins with noise, or with what another one left, and the layer spends "
+        "its capacity on forgetting it"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -91,6 +91,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     Backward,
+    Cause,
     Diagnostic,
     Kept,
     Level,
@@ -109,6 +110,8 @@ from rnnlint.api import (
 class ParametersNotOptimised(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LOOP
+    effect = "the layer keeps its random weights, and the others learn around it"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         known = {

@@ -71,6 +71,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Diverted,
     Event,
@@ -93,6 +94,8 @@ _KEPT_WHOLE = ("sampler", "batch_sampler", "<open>")
 class FixedBatchState(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.STATE
+    effect = "the run stops at the last batch of an epoch, or mixes the samples of it"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

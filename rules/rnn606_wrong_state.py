@@ -81,6 +81,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -97,6 +98,11 @@ from rnnlint.api import (
 class WrongState(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.STATE
+    effect = (
+        "the run stops here, or what is read as the output is a cell state that no gate has "
+        "passed"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

@@ -57,6 +57,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Backward,
+    Cause,
     Diagnostic,
     Fit,
     Init,
@@ -73,6 +74,8 @@ from rnnlint.api import (
 
 class OptimizerNeverStepped(Rule):
     level = Level.ERROR
+    cause = Cause.LOOP
+    effect = "no weight ever changes"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -72,6 +72,7 @@ from collections.abc import Iterator
 from rnnlint.api import (
     Applicability,
     CannotPlaceError,
+    Cause,
     Diagnostic,
     Fix,
     Level,
@@ -93,6 +94,11 @@ _ARGUMENTS = ("input", "target")
 class LossShapeBroadcast(Rule):
     level = Level.ERROR
     fixable = Applicability.UNSAFE
+    cause = Cause.LOSS
+    effect = (
+        "every prediction is compared with every target, so the model learns the mean of the "
+        "targets"
+    )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

@@ -69,6 +69,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Backward,
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -84,6 +85,8 @@ from rnnlint.api import (
 
 class StepwiseCallDropsState(Rule):
     level = Level.ERROR
+    cause = Cause.STATE
+    effect = "the layer sees each step as the first of a sequence, and cannot remember"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

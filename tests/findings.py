@@ -6,6 +6,7 @@ import msgspec
 
 from rnnlint.diagnostic import (
     Applicability,
+    Cause,
     Diagnostic,
     Edit,
     Fix,
@@ -92,6 +93,8 @@ MISMATCH = Diagnostic(
             edit_of("data.py", ", batch_first=True), lengths", "), lengths"),
         ),
     ),
+    cause=Cause.AXES,
+    effect="the layer runs along the samples, so that the state of one flows into the next",
 )
 PADDED = Diagnostic(
     code="RNN101",
@@ -107,6 +110,8 @@ PADDED = Diagnostic(
         "    packed = pack_padded_sequence(embedded, lengths, batch_first=True)"
     ),
     trail=MISMATCH.trail[:1],
+    cause=Cause.PADDING,
+    effect="the layer forgets its sequence over the padding",
 )
 UNCLIPPED = Diagnostic(
     code="RNN201",
@@ -125,6 +130,8 @@ UNCLIPPED = Diagnostic(
             ),
         ),
     ),
+    cause=Cause.CLIPPING,
+    effect="one huge gradient can undo what was learnt",
 )
 NOTEBOOK = Diagnostic(
     code="RNN303",
@@ -132,6 +139,9 @@ NOTEBOOK = Diagnostic(
     level=Level.ERROR,
     message="the scheduler steps before the optimizer",
     span=span_of("explore.ipynb:2", "scheduler.step()"),
+    help="step the optimizer first",
+    cause=Cause.SCHEDULE,
+    effect="the first value of the schedule is skipped",
 )
 MULTILINE = Diagnostic(
     code="RNN301",
@@ -140,6 +150,7 @@ MULTILINE = Diagnostic(
     message="nothing ever changes the learning rate",
     span=span_of("train.py", "torch.optim.Adam", "in loader:"),
     help="add a scheduler",
+    cause=Cause.SCHEDULE,
 )
 SKIPPED = (
     Notice("broken.ipynb", "is not valid JSON"),

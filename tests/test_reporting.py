@@ -7,12 +7,22 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from findings import MISMATCH, MULTILINE, NOTEBOOK, REPORT, UNCLIPPED, Report, Summary, excerpts
+from findings import (
+    MISMATCH,
+    MULTILINE,
+    NOTEBOOK,
+    PADDED,
+    REPORT,
+    UNCLIPPED,
+    Report,
+    Summary,
+    excerpts,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlint.diagnostic import Level, Location, Notice, Span, TrailStep
-from rnnlint.reporting import FORMATS, renderer, statistics
+from rnnlint.diagnostic import Cause, Diagnostic, Level, Location, Notice, Span, TrailStep
+from rnnlint.reporting import FORMATS, explanation, renderer, statistics
 from rnnlint.reporting.closing import closing, coverage
 from rnnlint.reporting.layout import cropped, printable, width_of, wrapped
 from rnnlint.reporting.page import Page, render_json, render_markdown, render_terminal
@@ -56,6 +66,45 @@ def test_closing_has_a_golden(golden: Golden) -> None:
     golden("closing.txt", closing(REPORT, PLAIN))
 
 
+def test_an_explanation_has_a_golden(golden: Golden) -> None:
+    golden("explanation.txt", explanation.render(REPORT, ("src", "my notebooks"), PLAIN))
+
+
+def test_an_explanation_takes_findings_of_a_rule_together() -> None:
+    again = msgspec.structs.replace(PADDED, span=NOTEBOOK.span, trail=(), fix=UNCLIPPED.fix)
+    text = explanation.render(Report((PADDED, again)), (), PLAIN)
+    assert text.count("RNN101 (unpacked-padded-input)") == 1
+    assert "model.py:4:25, and 1 more" in text
+    assert "rnnlint check --fix --select RNN101 (1 of 2 places)" in text
+
+
+def test_an_explanation_asks_for_unsafe_fixes_where_one_is_unsafe() -> None:
+    text = explanation.render(Report((MISMATCH,)), ("a b.py",), PLAIN)
+    assert "rnnlint check --fix --unsafe-fixes --select RNN104 'a b.py'\n" in text
+
+
+def test_an_explanation_names_what_is_less_likely_by_its_place() -> None:
+    codes = ("RNN104", "RNN105", "RNN106", "RNN107", "RNN109")
+    found = tuple(msgspec.structs.replace(MISMATCH, code=code) for code in codes)
+    text = explanation.render(Report(found), (), Style(width=200))
+    assert "\n3. RNN106" in text
+    assert "\n4. " not in text
+    assert "Less likely: RNN107 (batch-first-mismatch) at model.py:4:25; RNN109" in text
+
+
+@pytest.mark.parametrize("found", [(), (UNCLIPPED,)])
+def test_an_explanation_blames_no_advice(found: tuple[Diagnostic, ...]) -> None:
+    text = explanation.render(Report(found), (), PLAIN)
+    assert "Nothing was found that keeps a recurrent network from training" in text
+    assert "1. " not in text
+    assert ("Advice: RNN201" in text) == bool(found)
+
+
+def test_what_says_nothing_of_training_explains_nothing() -> None:
+    unread = msgspec.structs.replace(MISMATCH, code="RNN001", cause=Cause.NONE)
+    assert "RNN001" not in explanation.render(Report((unread,)), (), PLAIN)
+
+
 def test_pages_have_goldens(golden: Golden) -> None:
     golden("page.md", render_markdown([PAGE, PAGE]))
     golden("page.json", render_json([PAGE]))
@@ -90,6 +139,8 @@ def test_colour_changes_nothing_but_colour(output_format: str) -> None:
 def test_full_report_keeps_to_the_width(width: int) -> None:
     prose = msgspec.structs.replace(REPORT, diagnostics=(MISMATCH, NOTEBOOK, UNCLIPPED))
     text = renderer("full")(prose, Style(width=width)) + closing(prose, Style(width=width))
+    late = msgspec.structs.replace(prose, diagnostics=(NOTEBOOK,))
+    text += explanation.render(late, (), Style(width=width))
     assert max(map(width_of, text.splitlines())) <= width
 
 

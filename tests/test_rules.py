@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rnnlint import engine, registry
+from rnnlint.diagnostic import Cause
 
 CHECKOUT = Path(__file__).parent.parent
 RULES = sorted((CHECKOUT / "rules").glob("[!_]*.py"))
@@ -22,6 +23,8 @@ SECTIONS = [
     "Fix safety",
     "References",
 ]
+ABOUT_THE_ANALYSIS = frozenset({"RNN001", "RNN002"})
+"""Codes of what is wrong with a file or a comment, and not with training."""
 # A name says what is wrong, so that "allow NAME" can be read aloud; these say what to do.
 IMPERATIVES = frozenset({"add", "avoid", "check", "clip", "do", "dont", "no", "prefer", "use"})
 
@@ -113,6 +116,18 @@ def test_a_rule_imports_the_api_alone(rule: Path) -> None:
     ours = {name for name in imported if name.startswith((".", "rnnlint", "rules"))}
     assert ours <= {"rnnlint.api"}
     assert not imported & {"libcst", "torch", "ast"}
+
+
+@each_rule
+def test_a_rule_says_what_it_does_to_training(rule: Path) -> None:
+    info = registry.find(code_of(rule), registry.available())
+    assert info is not None
+    loaded = registry.load(info)
+    if loaded.code in ABOUT_THE_ANALYSIS:
+        assert (loaded.cause, loaded.effect) == (Cause.OTHER, "")
+        return
+    assert loaded.cause not in (Cause.OTHER, Cause.NONE)
+    assert re.fullmatch(r"(?s)[^A-Z].{10,160}(?<!\.)", loaded.effect)
 
 
 @each_rule

@@ -98,6 +98,7 @@ class Chosen(msgspec.Struct, frozen=True):
     output_format: str | None
     output_file: str | None
     statistics: bool
+    explain: bool
     color: str
     quiet: bool
     verbose: bool
@@ -175,6 +176,7 @@ _OPTIONS = (
     ),
     _option("Output", "--output-file", "-o", metavar="FILE", help="Write the report to FILE."),
     _flag("Output", "--statistics", "Only count how often each rule fired."),
+    _flag("Output", "--explain", "End with the likeliest reason why training fails."),
     _option(
         "Output",
         "--color",

@@ -53,6 +53,11 @@ def write_report(outcome: Outcome, options: Chosen, *, aside: bool = False) -> N
         from rnnlint.reporting.closing import closing
 
         write(closing(outcome, style), style.colour, err=apart)
+    if options.explain:
+        from rnnlint.reporting import explanation
+
+        text = explanation.render(outcome, options.paths, style)
+        write(text if options.quiet else f"\n{text}", style.colour, err=apart)
     if options.verbose:
         _write_details(outcome)
 
