@@ -125,5 +125,6 @@ class StackedGateOrthogonal(Rule):
                 "nn.init.orthogonal_(gate)",
                 trail=[Step(layer.place or init.place, f"the {layer.kind} is built here")],
                 level=Level.ERROR if raises else Level.ADVICE,
+                effect="the run stops here" if raises else None,
                 fix=fill_gate_by_gate(program, init.place),
             )

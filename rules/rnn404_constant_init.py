@@ -104,8 +104,7 @@ class ConstantInit(Rule):
     fixable = Applicability.UNSAFE
     cause = Cause.INITIALISATION
     effect = (
-        "all units see the same sum of the state, so the layer cannot tell what it should "
-        "remember"
+        "all units see the same sum of the state, so the layer cannot tell what it should remember"
     )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
@@ -132,6 +131,9 @@ class ConstantInit(Rule):
                 help="make weight_hh orthogonal gate by gate; constants are for biases",
                 trail=[Step(layer.place or init.place, f"the {layer.kind} is built here")],
                 level=Level.ADVICE if harmless else Level.ERROR,
+                effect="the GRU keeps its state by its gates, and learns all the same"
+                if harmless
+                else None,
                 fix=fill_orthogonally(program, init.place),
             )
 

@@ -97,6 +97,9 @@ class CellArgumentOrder(Rule):
                     f"the third argument of {layer.kind} is bias, and {number} is taken for "
                     f"{bool(number)}: the cell is one layer whatever stands there",
                     level=Level.ADVICE if number == 1 else Level.ERROR,
+                    effect="none: the cell is what it would be without the argument"
+                    if number == 1
+                    else None,
                     help="stack cells in an nn.ModuleList, or use "
                     f"nn.{layer.kind.removesuffix('Cell')} with num_layers",
                     trail=[Step(place, "it is built from here") for place in layer.stack[-1:]],
