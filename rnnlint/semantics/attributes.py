@@ -240,7 +240,7 @@ def set_attribute(run: Interpreter, owner: Value, name: str, value: Value, place
         elif isinstance(member, (values.Layer, values.Container)):
             modules.set_layer_attribute(run, member, name, value, place)
         elif isinstance(member, values.Parameter) and name == "requires_grad":
-            modules.freeze(run, member.layer, values.truth(value) is False)
+            modules.set_learning(run, member.layer, value)
         elif isinstance(member, values.Parameter) and name == "data":
             parameters.initialise(run, member, "assign", None, place)
         elif name == "grad" and isinstance(member, _GRADIENT_OWNERS):

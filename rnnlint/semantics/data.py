@@ -173,6 +173,9 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
     if number is not None and (number >= 2 or number == -1):
         joined = tensors.changed(
             base,
+            padding=tensors.joint_padding(
+                item.padding for item in items if isinstance(item, Tensor)
+            ),
             calls=graph,
             output_of=None,
             values_of=held,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
@@ -333,7 +335,7 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
     made.fields["order"] = collected.order
     made.fields["order_steps"] = collected.order_steps
     if collected.padding is not None:
-        made.fields["padding"] = collected.padding
+        made.fields["padding"] = _renumbered(run, node, inner, collected.padding)
     return made
 
 
@@ -387,6 +389,22 @@ def _generate(
                 collected.exact = False
         if kept:
             _generate(run, node, depth + 1, frame, results, keys, collected)
+
+
+def _renumbered(
+    run: Interpreter, node: ir.Comprehension, frame: Frame, padding: values.Padding
+) -> values.Padding:
+    """`[numbers[tag] for tag in tags]`: padding becomes what its symbol is looked up to be."""
+    if not isinstance(padding.filler, values.Const):
+        return padding
+    with run.hypothetical():
+        statements.assign(run, node.generators[0].target, padding.filler, frame)
+        filler = evaluate(run, node.element, frame)
+    if filler == padding.filler:
+        return padding
+    step = values.Step(frame.place(node), values.RENUMBERS)
+    known = filler if isinstance(filler, values.Const) else UNKNOWN
+    return msgspec.structs.replace(padding, filler=known, steps=(*padding.steps, step))
 
 
 def _starred(run: Interpreter, node: ir.Starred, frame: Frame) -> Value:

@@ -90,6 +90,7 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
                 mask=tensor.mask,
                 loss=tensor.loss,
                 fresh=tensor.fresh and len(parts) == 1,
+                padding_of_step=_padding_of_step(tensor, parts),
             ),
             left,
         )
@@ -155,6 +156,18 @@ def _without_padding(tensor: Tensor, parts: tuple[Value, ...]) -> Tensor:
     return tensor if whole else tensors.changed(tensor, padding=None)
 
 
+def _padding_of_step(tensor: Tensor, parts: tuple[Value, ...]) -> values.Padding | None:
+    """`batch[:, t]`: at a step behind the first, some sequences of the batch have ended."""
+    time = tensor.time_axis
+    if tensor.padding is None or tensor.calls or time is None or tensor.batch_axis is None:
+        return None
+    if tensor.padding.side != "right" or time >= len(parts) or not _picks(parts[time]):
+        return None
+    whole = all(_is_all(part) for number, part in enumerate(parts) if number != time)
+    first = parts[time] == values.Const(0) or isinstance(parts[time], values.Slice)
+    return tensor.padding if whole and not first else None
+
+
 def advanced(tensor: Tensor, parts: tuple[Value, ...], place: Place) -> Value:
     """Indexing with a tensor: a permutation keeps the axes, a mask does not."""
     first = parts[0]
@@ -189,7 +202,7 @@ def written(
         padding = None
     if padding is not None and any(isinstance(part, Tensor) for part in parts):
         # `targets[mask] = -100` gives padding another number, `scores[mask] = -inf` no weight.
-        known = msgspec.structs.replace(padding, filler=UNKNOWN)
+        known = msgspec.structs.replace(padding, filler=UNKNOWN, embeddings=())
         padding = None if tensor.calls else known
     if padding is None:
         inner = next((t for t in tensors.tensors_in(value) if t.padding is not None), None)

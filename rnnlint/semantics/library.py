@@ -152,6 +152,18 @@ def _same(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place
     )
 
 
+def _parameter(
+    run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
+) -> Value:
+    """`nn.Parameter(data, requires_grad=False)` learns nothing."""
+    given = arguments.bind(entry.parameters)
+    data = given.get("data", UNKNOWN)
+    if values.default_truth(given.get("requires_grad", values.TRUE)) is False:
+        made = data if isinstance(data, values.Tensor) else values.TENSOR
+        return tensors.changed(made, attached=False)
+    return tensors.changed(data, attached=True) if isinstance(data, values.Tensor) else data
+
+
 def _nothing(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
@@ -371,7 +383,13 @@ def apply_layer(run: Interpreter, layer: values.Layer, arguments: Arguments, pla
         return tensors.changed(tensors.kept(source), activation=activation, output_of=None)
     if layer.kind == "Embedding":
         run.passages.note_lookup(layer, source, place)
-        looked_up = tensors.changed(tensors.kept(source), lengths=False, mask=False)
+        learning = (layer,) if run.context.gradients else ()
+        looked_up = tensors.changed(
+            tensors.kept(source),
+            lengths=False,
+            mask=False,
+            padding=tensors.looked_up(source.padding, *learning),
+        )
         return axes.appended(looked_up, Axis("feature", _size(layer, "embedding_dim")))
     if layer.kind in _PASSING:
         return source
@@ -493,6 +511,7 @@ EFFECTS: dict[str, Effect] = {
     "optimizer_base": _optimizer_base,
     "data_module": _module_base,
     "same": _same,
+    "parameter": _parameter,
     "nothing": _nothing,
     "unknown": _unknown,
     "method_of_first": _method_of_first,

@@ -99,7 +99,7 @@ def _zero_grad(run: Interpreter, module: Value, arguments: Arguments, place: Pla
 def _require_grad(run: Interpreter, module: Value, arguments: Arguments, place: Place) -> Value:
     wanted = arguments.get(0, "requires_grad")
     for layer in modules.layers_in(module):
-        modules.freeze(run, layer, wanted is not None and values.truth(wanted) is False)
+        modules.set_learning(run, layer, values.TRUE if wanted is None else wanted)
     return module
 
 

@@ -335,12 +335,19 @@ def set_layer_attribute(
         return
     for known, rank in parameters.parameter_names(owner):
         if known == name:
+            if isinstance(value, Tensor) and not value.attached and _is_alone(owner):
+                set_learning(run, owner, values.FALSE)
             if not isinstance(value, values.Parameter):
                 parameters.initialise(
                     run, values.Parameter(owner, name, rank), "assign", value, place
                 )
             return
     run.state.set(owner.fields, name, value)
+
+
+def _is_alone(layer: values.Layer) -> bool:
+    """Whether a layer has a single parameter."""
+    return len(parameters.parameter_names(layer)) == 1
 
 
 # --- calling modules -------------------------------------------------------
@@ -400,15 +407,26 @@ def as_tensor(value: Value | None) -> Tensor:
     return Tensor(calls=frozenset(call for tensor in found for call in tensor.calls))
 
 
-def freeze(run: Interpreter, layer: values.Layer, frozen: bool) -> None:
-    """Take a layer out of training, or back into it; what a test decides leaves it in."""
+def set_learning(run: Interpreter, layer: values.Layer, learns: Value) -> None:
+    """`requires_grad = learns`; what a test or an option decides may leave a layer in training."""
     surely = not any(arm >= 0 for _, arm in run.context.conditions)
-    run.state.set(layer.fields, "<frozen>", values.Const(frozen and surely))
+    if values.truth(learns) is False and surely:
+        frozen: Value = values.TRUE
+    elif values.default_truth(learns) is True or run.context.unlikely:
+        frozen = values.FALSE
+    else:
+        frozen = UNKNOWN
+    run.state.set(layer.fields, "<frozen>", frozen)
 
 
 def is_frozen(layer: values.Layer) -> bool:
-    """Whether the program leaves the layer's parameters without gradients."""
+    """Whether the program surely leaves the layer's parameters without gradients."""
     return layer.fields.get("<frozen>") == values.TRUE
+
+
+def may_be_frozen(layer: values.Layer) -> bool:
+    """Whether it leaves them without gradients where nothing is chosen against its defaults."""
+    return bool(layer.fields.get("<frozen>", values.FALSE) != values.FALSE)
 
 
 def all_modules(module: Value, seen: set[int] | None = None) -> list[Value]:

@@ -195,7 +195,7 @@ def call_parameter_method(
         return Tensor(fresh=True)
     if name == "requires_grad_":
         wanted = arguments.get(0, "requires_grad")
-        modules.freeze(run, parameter.layer, wanted is not None and values.truth(wanted) is False)
+        modules.set_learning(run, parameter.layer, values.TRUE if wanted is None else wanted)
         return parameter
     if name == "register_hook":
         run.emit(events.Clip(place, run.context, name, frozenset({parameter.layer})))

@@ -374,8 +374,9 @@ def _chain(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 def _zip_longest(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     step = Step(place, "pads every sequence to the longest")
+    filler = arguments.get(None, "fillvalue") or (UNKNOWN if arguments.open else NONE)
     return values.Tensor(
-        padding=values.Padding("right", (step,)), axes=axes.of_batch(1, place), open=False
+        padding=values.Padding("right", (step,), filler), axes=axes.of_batch(1, place), open=False
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from rnnlint.semantics import axes, events, notes, rows, values
 from rnnlint.semantics.frames import Arguments
-from rnnlint.semantics.values import UNKNOWN, Place, Step, Tensor, Value
+from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
     from rnnlint.semantics.interpreter import Interpreter
@@ -109,7 +109,7 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         return changed(kept(only), calls=only.calls | graph_of(other), drawn=None)
     first, second = both
     calls = first.calls | second.calls
-    padding = padded_with(first).padding or padded_with(second).padding
+    padding = joint_padding([padded_with(first).padding, padded_with(second).padding])
     if op in ("*", "/") and (first.mask or second.mask):
         padding = None
     if op in ("+", "-") and (first.penalty or second.penalty or first.mask or second.mask):
@@ -137,6 +137,22 @@ def padded_with(tensor: Tensor, filler: Value = UNKNOWN) -> Tensor:
     if tensor.padding is None or tensor.padding.filler == filler:
         return tensor
     return changed(tensor, padding=msgspec.structs.replace(tensor.padding, filler=filler))
+
+
+def looked_up(padding: Padding | None, *embeddings: values.Layer) -> Padding | None:
+    """The padding of a batch when it consists of the vectors of embeddings that learn by it."""
+    if padding is None or padding.embeddings == embeddings:
+        return padding
+    return msgspec.structs.replace(padding, embeddings=embeddings)
+
+
+def joint_padding(given: Iterable[Padding | None]) -> Padding | None:
+    """The padding of what is put together from several, each of them padded or not."""
+    padded = [one for one in given if one is not None]
+    if not padded:
+        return None
+    embeddings = dict.fromkeys(layer for one in padded for layer in one.embeddings)
+    return looked_up(padded[0], *embeddings)
 
 
 def _product(left: Value, right: Value) -> Tensor:
@@ -212,7 +228,8 @@ def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value
 
 
 def detached(tensor: Tensor) -> Tensor:
-    return changed(tensor, calls=frozenset(), attached=False)
+    padding = looked_up(tensor.padding)
+    return changed(tensor, calls=frozenset(), attached=False, padding=padding)
 
 
 # --- methods ---------------------------------------------------------------

@@ -193,6 +193,12 @@ class Padding(Record, frozen=True):
     steps: Provenance
     filler: Value = UNKNOWN
     """What it consists of: the id of padding, where that is known."""
+    embeddings: tuple[Layer, ...] = ()
+    """Those that looked it up and learn by it, where it consists of their vectors now."""
+
+
+RENUMBERS = "gives padding another number"
+"""The words of a step that leaves padding where it is, with another filler."""
 
 
 TO_LONGEST = "pads every batch to its longest sequence"
@@ -224,6 +230,8 @@ class Tensor(Record, frozen=True):
     """What is known of a tensor or array."""
 
     padding: Padding | None = None
+    padding_of_step: Padding | None = None
+    """Of one step of a padded batch: the padding of the sequences that ended before it."""
     packed: bool = False
     axes: tuple[Axis, ...] = ()
     open: bool = True

@@ -127,7 +127,7 @@ TABLE: Table = {
         "DataParallel DistributedDataParallel FullyShardedDataParallel",
         "torch.nn.parallel.",
     ),
-    "torch.nn.Parameter": Entry("same"),
+    "torch.nn.Parameter": Entry("parameter", "Parameter", ("data", "requires_grad")),
     "torch.compile": Entry("same"),
     "torch.jit.script": Entry("same"),
     "torch.autograd.Variable": Entry("same"),
