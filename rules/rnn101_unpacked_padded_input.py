@@ -124,17 +124,16 @@ from rnnlint.api import (
     Diagnostic,
     LayerCall,
     Level,
-    LossComputed,
     Program,
     Rule,
     modules,
     tell_lengths,
-    tensors,
     values,
 )
 
 CURED = ("state", "last-step", "half-step", "pooled")
-MASKED_BY = ("ignore_index", "weight")
+
+TIME_ALONE = "the padded steps cost time, and the real ones come out the same"
 
 
 class UnpackedPaddedInput(Rule):
@@ -151,7 +150,7 @@ class UnpackedPaddedInput(Rule):
             padding = call.input.padding
             if padding is None or padding.side == "left" or not modules.is_recurrent(call.layer):
                 continue
-            felt = self._felt(program, call)
+            felt = program.feels_padding(call)
             reason = felt or self._noted(program, call)
             if reason is None:
                 continue
@@ -164,23 +163,9 @@ class UnpackedPaddedInput(Rule):
                 "enforce_sorted=False), or read only valid steps",
                 trail=[*padding.steps, *program.call_path(call)],
                 level=Level.WARNING if felt else Level.ADVICE,
+                effect=None if felt else TIME_ALONE,
                 fix=tell_lengths(program, call) if self._is_cured(program, call) else None,
             )
-
-    def _felt(self, program: Program, call: LayerCall) -> str | None:
-        """Where padding changes what is read of the layer, in words."""
-        if values.default_truth(modules.option(call.layer, "bidirectional")) is True:
-            return "its backward half starts in the padding"
-        for reading in program.readings_of(call):
-            if reading.how == "state":
-                return "its final state is read after the padding"
-            if reading.how in ("last-step", "half-step"):
-                return "its last step is read after the padding"
-            if reading.how == "attended":
-                return "attention weighs its padded steps"
-            if reading.how == "pooled":
-                return "its steps are pooled with the padded ones"
-        return None
 
     def _is_cured(self, program: Program, call: LayerCall) -> bool:
         """Whether packing mends what is read: attention, or a loss, goes on to see the padding."""
@@ -189,30 +174,8 @@ class UnpackedPaddedInput(Rule):
 
     def _noted(self, program: Program, call: LayerCall) -> str | None:
         """What a loss makes of the layer's steps where nothing feels the padding, in words."""
-        losses = [
-            loss
-            for loss in program.of(LossComputed)
-            if call in tensors.graph_of(loss.prediction) and not _is_masked(loss)
-        ]
-        if any(_has_steps_of(loss.prediction, call) for loss in losses):
+        if program.counts_padding(call):
             return "its loss counts the padded steps"
-        return (
-            "only its real steps are read, so that the padding costs time alone" if losses else None
-        )
-
-
-def _has_steps_of(prediction: values.Value, call: LayerCall) -> bool:
-    """Whether a prediction still has the padded steps that a layer ran over."""
-    return any(
-        call in tensor.calls and tensor.padding is not None
-        for tensor in tensors.tensors_in(prediction)
-    )
-
-
-def _is_masked(loss: LossComputed) -> bool:
-    if any(name in loss.options for name in MASKED_BY):
-        return True
-    reduction = loss.options.get("reduction")
-    if isinstance(reduction, values.Const) and reduction.value == "none":
-        return True
-    return loss.kind == "CTCLoss"
+        if program.unmasked_losses(call):
+            return "only its real steps are read, so that the padding costs time alone"
+        return None

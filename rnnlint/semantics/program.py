@@ -389,6 +389,25 @@ class Program:
                 found.setdefault(reading.tensor.output_of, []).append(reading)
         return found
 
+    def feels_padding(self, call: events.LayerCall) -> str | None:
+        """Where the padding behind its sequences changes what is read of a layer, in words."""
+        if values.default_truth(modules.option(call.layer, "bidirectional")) is True:
+            return "its backward half starts in the padding"
+        found = (_FELT.get(reading.how) for reading in self.readings_of(call))
+        return next((words for words in found if words is not None), None)
+
+    def counts_padding(self, call: events.LayerCall) -> bool:
+        """Whether a loss counts a layer's steps over the padding."""
+        return any(_has_steps_of(loss.prediction, call) for loss in self.unmasked_losses(call))
+
+    def unmasked_losses(self, call: events.LayerCall) -> list[events.LossComputed]:
+        """The losses of what a layer computed that nothing tells to leave steps out."""
+        return [
+            loss
+            for loss in self.of(events.LossComputed)
+            if call in tensors.graph_of(loss.prediction) and not _is_masked(loss)
+        ]
+
     def inits_of(self, layer: values.Layer) -> list[events.Init]:
         """What overwrites a layer's parameters, also behind switches."""
         return self._inits.get(layer, [])
@@ -425,6 +444,34 @@ class Program:
         numbers = [number for _, number, _ in event.loops]
         inside = min((self._run.loop_depths.get(n, 0) for n in numbers), default=len(stack) - 1)
         return [Step(place, words) for place in stack[max(inside, 0) :]]
+
+
+_FELT = {
+    "state": "its final state is read after the padding",
+    "last-step": "its last step is read after the padding",
+    "half-step": "its last step is read after the padding",
+    "attended": "attention weighs its padded steps",
+    "pooled": "its steps are pooled with the padded ones",
+}
+"""What padding does to a reading, by its kind."""
+_MASKED_BY = ("ignore_index", "weight")
+
+
+def _has_steps_of(prediction: values.Value, call: events.LayerCall) -> bool:
+    """Whether a prediction still has the padded steps that a layer ran over."""
+    return any(
+        call in tensor.calls and tensor.padding is not None
+        for tensor in tensors.tensors_in(prediction)
+    )
+
+
+def _is_masked(loss: events.LossComputed) -> bool:
+    """Whether a loss is told to leave steps out, or may be masked when it is computed."""
+    if any(name in loss.options for name in _MASKED_BY):
+        return True
+    reduction = loss.options.get("reduction")
+    unreduced = isinstance(reduction, values.Const) and reduction.value == "none"
+    return unreduced or loss.kind == "CTCLoss"
 
 
 def _may_forget(layer: values.Layer) -> bool:
