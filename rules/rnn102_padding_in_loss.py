@@ -1,7 +1,8 @@
 """A loss counts the steps with which shorter sequences were padded.
 
 ## What it does
-Follows padded targets to the loss, and reports the loss call when nothing leaves the padding out:
+Follows padded targets to the loss, all steps of them or one at a time, and reports the loss call
+when nothing leaves the padding out:
 `CrossEntropyLoss` and `NLLLoss` whose `ignore_index` is not the number of padding, and the mean or
 sum of `MSELoss`, `L1Loss`, `SmoothL1Loss`, `HuberLoss`, `BCELoss` and `BCEWithLogitsLoss` over
 steps that are padding in prediction and target alike.
@@ -188,7 +189,7 @@ _HELP_OF_NUMBERS = "take the loss with reduction='none', and the mean of it over
 def _padding(target: values.Value) -> values.Padding | None:
     """The padding of the targets, where it is known what number it consists of."""
     found = {
-        member.padding if isinstance(member, values.Tensor) else None
+        member.padding or member.padding_of_step if isinstance(member, values.Tensor) else None
         for member in values.members(target)
     }
     padding = found.pop()

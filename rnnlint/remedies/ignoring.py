@@ -14,7 +14,12 @@ from rnnlint.semantics.events import LossComputed
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Padding, Place
 
-_FILLERS = {"pad_sequence": ("padding_value", 2), "pad_sequences": ("value", 5), "full": ("", 1)}
+_FILLERS = {
+    "pad_sequence": ("padding_value", 2),
+    "pad_sequences": ("value", 5),
+    "full": ("fill_value", 1),
+    "zip_longest": ("fillvalue", -1),
+}
 """Where functions are told what they pad with."""
 
 
@@ -28,7 +33,7 @@ def ignore_padding(program: Program, loss: LossComputed, padding: Padding) -> Fi
     try:
         if program.code.spreads(call):
             return None
-        number = _number(program, padding, call)
+        number = number_of(program, padding, call)
     except CannotPlaceError:
         return None
     if number is None:
@@ -57,18 +62,23 @@ def _shares(other: LossComputed, loss: LossComputed) -> bool:
 
 
 def _is_padded_with(target: values.Value, filler: values.Value) -> bool:
-    return all(
-        isinstance(one, values.Tensor) and one.padding is not None and one.padding.filler == filler
+    found = [
+        one.padding or one.padding_of_step if isinstance(one, values.Tensor) else None
         for one in values.members(target)
-    )
+    ]
+    return all(one is not None and one.filler == filler for one in found)
 
 
-def _number(program: Program, padding: Padding, call: Place) -> str | None:
-    """Code for the number of padding where the loss is built; None if it may be a class too."""
+def number_of(program: Program, padding: Padding, call: Place) -> str | None:
+    """Code for the number of padding at a call; None if it may be that of something else too.
+
+    Raises:
+        CannotPlaceError: the code around is not to be seen.
+    """
     number = values.integer(padding.filler)
     if number is None or not isinstance(padding.filler, values.Const):
         return None
-    name = _name(program, padding)
+    name = name_of(program, padding)
     if name is not None and _means_the_same(program, name, padding.steps[0].place, call):
         return name
     if padding.filler.option:
@@ -77,17 +87,41 @@ def _number(program: Program, padding: Padding, call: Place) -> str | None:
     return str(number) if reserved else None
 
 
-def _name(program: Program, padding: Padding) -> str | None:
-    """What the program calls the number where it pads: a number that has a name means something."""
+def name_of(program: Program, padding: Padding) -> str | None:
+    """What the program calls the number where it pads: a number that has a name means something.
+
+    Raises:
+        CannotPlaceError: the code around is not to be seen.
+    """
+    if any(step.words == values.RENUMBERS for step in padding.steps):
+        return None
     place = padding.steps[0].place
-    statement = program.code.layout(place.path).statement_at(place.start)
+    layout = program.code.layout(place.path)
+    statement = layout.statement_at(place.start)
     chain = chain_to(statement.node, place.start, place.end)
     written = _written(chain[-1]) if chain else None
     if isinstance(written, ir.Sequence) and len(written.elements) == 1:
         written = written.elements[0]
+    if isinstance(written, ir.Name):
+        written = _default_of(program, Scope(layout, statement), written.id) or written
     if not isinstance(written, (ir.Name, ir.Attribute)):
         return None
-    return program.code.layout(place.path).text[written.start : written.end]
+    return layout.text[written.start : written.end]
+
+
+def _default_of(program: Program, scope: Scope, name: str) -> ir.Expr | None:
+    """The default of a parameter that is always left at it: `fillvalue=PAD`."""
+    given = [one.name for one in scope.parameters]
+    parameter = scope.parameter(name)
+    if scope.node is None or parameter is None or parameter.default is None:
+        return None
+    for site in program.passages.sites_of(scope.node):
+        call = program.code.node_at(site.place)
+        arguments = call.args if isinstance(call, ir.Call) else ()
+        named = any(one.star or one.keyword == name for one in arguments)
+        if named or len(arguments) > given.index(name):
+            return None
+    return parameter.default
 
 
 def _written(node: ir.Node) -> ir.Expr | None:
@@ -104,10 +138,15 @@ def _written(node: ir.Node) -> ir.Expr | None:
 
 def _means_the_same(program: Program, name: str, there: Place, here: Place) -> bool:
     """Whether a name of one place is known at another, as a name of the whole file."""
-    defined, wanted = (program.code.layout(place.path) for place in (there, here))
-    if "." in name or name not in defined.names_bound:
+    if "." in name:
         return False
-    if there.path != here.path and not _imports(wanted, name, there.path):
+    defined, wanted = (program.code.layout(place.path) for place in (there, here))
+    origin = _module_of(defined, name)
+    if there.path != here.path:
+        module = PurePosixPath(there.path).stem if name in defined.names_bound else origin
+        if module is None or _module_of(wanted, name) != module:
+            return False
+    elif origin is None and name not in defined.names_bound:
         return False
     scopes = [
         Scope(layout, layout.statement_at(place.start))
@@ -116,15 +155,14 @@ def _means_the_same(program: Program, name: str, there: Place, here: Place) -> b
     return all(scope.node is None or not scope.bindings(name) for scope in scopes)
 
 
-def _imports(layout: Layout, name: str, path: str) -> bool:
-    """Whether a file has a name from another: `from data import PAD`."""
-    module = PurePosixPath(path).stem
-    return any(
-        isinstance(node, ir.ImportFrom)
-        and node.module.rpartition(".")[2] == module
-        and any(alias.name == name and alias.asname is None for alias in node.names)
-        for node in layout.body
-    )
+def _module_of(layout: Layout, name: str) -> str | None:
+    """The last name of the module from which a file has a name: `from data import PAD`."""
+    for node in layout.body:
+        if isinstance(node, ir.ImportFrom) and any(
+            alias.name == name and alias.asname is None for alias in node.names
+        ):
+            return node.module.rpartition(".")[2]
+    return None
 
 
 def _is_no_token(program: Program, padding: Padding) -> bool:
