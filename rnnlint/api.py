@@ -31,6 +31,7 @@ from rnnlint.remedies.packed_data import take_data, unpack_output
 from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.replicas import give_total_length
+from rnnlint.remedies.reserving import is_token, reserve_row
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.sizes import size_of_input, size_of_tensor
@@ -108,6 +109,7 @@ __all__ = [
     "fill_orthogonally",
     "give_total_length",
     "ignore_padding",
+    "is_token",
     "join_final_states",
     "leave_unsorted",
     "modules",
@@ -121,6 +123,7 @@ __all__ = [
     "register_layers",
     "remove_activations",
     "renamed",
+    "reserve_row",
     "schedule",
     "set_batch_first",
     "size_of_input",
