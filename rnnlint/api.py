@@ -25,6 +25,7 @@ from rnnlint.remedies.filling import (
 )
 from rnnlint.remedies.final_states import join_final_states
 from rnnlint.remedies.ignoring import ignore_padding
+from rnnlint.remedies.masking import mask_padding
 from rnnlint.remedies.metrics import watch_loss
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.packed_data import take_data, unpack_output
@@ -112,6 +113,7 @@ __all__ = [
     "is_token",
     "join_final_states",
     "leave_unsorted",
+    "mask_padding",
     "modules",
     "move_clip",
     "move_scheduler",

@@ -54,7 +54,12 @@ def encode(sequences):
 - The batch is not seen to be padded.
 
 ## Fix safety
-There is no fix: which steps are padding has to be handed to where the scores are made.
+The fix fills the scores of the padded steps with minus infinity before the softmax: by a mask over
+batch and time that the function knows, else by a mask that it makes of the lengths. Where only the
+callers know the lengths, they are handed over as one more argument. It is unsafe: the project's
+lengths have to be those of this batch, and a model that was trained without the mask has to be
+trained again. There is no fix where the axes of the scores are not known, where the padding is not
+seen to follow the sequences, or where the lengths are not in reach.
 
 ## References
 - Bahdanau, Cho and Bengio, [Neural machine translation by jointly learning to align and
@@ -66,13 +71,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Cause, Diagnostic, Level, Place, Program, Reading, Rule
+from rnnlint.api import (
+    Applicability,
+    Cause,
+    Diagnostic,
+    Level,
+    Place,
+    Program,
+    Reading,
+    Rule,
+    mask_padding,
+)
 
 
 class AttentionOverPadding(Rule):
     level = Level.WARNING
     cause = Cause.PADDING
     effect = "padding takes its share of the attention, the larger the shorter a sequence is"
+    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()
@@ -87,4 +103,5 @@ class AttentionOverPadding(Rule):
                 "this softmax over time gives weight to the padded steps",
                 help="mask the scores first: scores.masked_fill(padding, float('-inf'))",
                 trail=[*padding.steps, *program.call_path(reading)],
+                fix=mask_padding(program, reading),
             )

@@ -134,6 +134,16 @@ MODELS = {
         "nn.GRU(6, 4, bidirectional=True)",
         "x = self.embedding(texts.t())\nout, h = self.rnn(x)\nreturn self.head(out.mean(0))",
     ),
+    "attention": model_of(
+        "nn.GRU(6, 4, batch_first=True, bidirectional=True)",
+        "out, _ = self.rnn(self.embedding(texts))\nscores = self.head(out)\n"
+        "return (torch.softmax(scores, dim=1) * out[..., :2]).sum(dim=1)",
+    ),
+    "attention, time first": model_of(
+        "nn.LSTM(6, 4, bidirectional=True)",
+        "out, _ = self.rnn(self.embedding(texts.t()))\n"
+        "return (self.head(out).softmax(0) * out[..., :2]).sum(dim=0)",
+    ),
     "ids on the way": model_of(
         "nn.GRU(6, 8, batch_first=True)",
         "_, h = self.rnn(self.embedding(texts))\nreturn self.head(h.squeeze(0))",
@@ -156,7 +166,7 @@ def mend(folder: Path, files: dict[str, str], style: str) -> None:
     """Write a program and repair it; all findings on padding have to go."""
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    settings = 'select = ["RNN101", "RNN103"]'
+    settings = 'select = ["RNN101", "RNN103", "RNN113"]'
     (folder / "rnnlint.toml").write_text(settings, encoding="utf-8")
     result = repaired(folder, inline_config=(f'fix-style = "{style}"',))
     assert not result.withheld
@@ -183,6 +193,8 @@ WITH_THE_COMPANION = (
     "one expression",
     "an initial state",
     "time first",
+    "attention",
+    "attention, time first",
 )
 
 

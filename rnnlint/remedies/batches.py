@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
+import msgspec
+
 from rnnlint.fixing.code import Code
 from rnnlint.fixing.layout import CannotPlaceError, Layout
-from rnnlint.fixing.operations import AnyOperation
+from rnnlint.fixing.operations import AnyOperation, Replace
 from rnnlint.fixing.scopes import Scope, runs_before
 from rnnlint.lowering import ir
 from rnnlint.remedies.producing import (
@@ -59,8 +61,20 @@ class Batches:
         for holder in near[:1]:  # the last that is bound before
             if names & self._bound_by(holder):
                 name = self._names.get(holder.place) or around.scope.fresh(LENGTHS, "seq_lengths")
+                unnamed = self._unnamed_lengths(holder)
+                if unnamed is not None:
+                    renamed = Replace(holder.place.path, unnamed.start, unnamed.end, name)
+                    return msgspec.structs.replace(named(name), before=(renamed,))
                 self._names[holder.place] = name
                 return named(name)
+        return None
+
+    def _unnamed_lengths(self, holder: Holder) -> ir.Name | None:
+        """The `_` that is given the lengths which the batches have already."""
+        target = target_of(self.code, holder)
+        for element, item in zip(target.elements if target else (), holder.items, strict=False):
+            if isinstance(item, Tensor) and item.lengths and isinstance(element, ir.Name):
+                return None if element.id.strip("_") else element
         return None
 
     def changes(self) -> list[AnyOperation]:

@@ -52,7 +52,7 @@ def handed(program: Program, value: Place, scopes: Sequence[naming.Scope]) -> To
             return None
         told = named(way.parameter(around.scope.node, value.path, _slot(around, chain[-1])))
     changes = way.batches.changes() if way.batches is not None else []
-    return msgspec.structs.replace(told, before=(*way.operations, *changes))
+    return msgspec.structs.replace(told, before=(*told.before, *way.operations, *changes))
 
 
 def _slot(around: Around, value: ir.Node) -> str:

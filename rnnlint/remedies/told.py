@@ -10,10 +10,10 @@ import msgspec
 from rnnlint.fixing import operations
 from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import Layout, Statement
-from rnnlint.fixing.scopes import Scope, origins, runs_before
+from rnnlint.fixing.scopes import Scope, chain_to, origins, runs_before
 from rnnlint.lowering import ir
 from rnnlint.semantics import naming, values
-from rnnlint.semantics.values import Tensor, Value
+from rnnlint.semantics.values import Place, Tensor, Value
 
 _SAYS_LENGTHS = re.compile(r"(?i)(.*_)?(lens|lengths|seq_?lens|len_\w+|\w+_lens?)")
 _SAYS_BOUND = re.compile(r"(?i)(.*_)?(max|min|seq|total|fixed|num|n)_?len(gth)?")
@@ -76,11 +76,22 @@ class Around:
         hint = self.words(value)
         certain = list(self._named(hint))
         if certain:
-            chosen = _nearest([name for name, _ in certain], hint)
+            names = [name for name, _ in certain]
+            # What unpacking gives back beside the output is often called `_`.
+            chosen = _nearest([one for one in names if not _UNNAMED.fullmatch(one)] or names, hint)
             if chosen is None:
                 return None
             return self._told(chosen, dict(certain)[chosen], is_alone=len(certain) == 1)
         return self._mask() or self._counted(value) or self._said(hint)
+
+    def node(self, value: Place) -> ir.Node | None:
+        """The expression of the statement that lies exactly there."""
+        chain = chain_to(self.statement.node, value.start, value.end)
+        return chain[-1] if chain else None
+
+    def text(self, value: ir.Node) -> str:
+        """How an expression is written."""
+        return self.layout.text[value.start : value.end]
 
     def words(self, value: ir.Node) -> str:
         """The names of what a value is made of, as a hint at what its lengths are called."""

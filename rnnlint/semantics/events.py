@@ -111,15 +111,16 @@ class Reading(Event):
     `how` is "last-step" (`out[:, -1]`, `out[-1]`), "half-step" (the last step of
     some features: `out[:, -1, :hidden]`), "pooled" (mean or max over time),
     "attended" (a softmax over time weighs it), or "state" (the returned state is
-    used).
+    used).  `scope` are the names around a softmax that weighs padding.
     """
 
-    __slots__ = ("axis", "how", "tensor")
+    __slots__ = ("axis", "how", "scope", "tensor")
 
     def __init__(
         self, place: Place, context: Context, tensor: Tensor, how: str, axis: int | None = None
     ) -> None:
         super().__init__(place, context)
+        self.scope: Scope | None = None
         self.tensor = tensor
         self.how = how
         self.axis = axis

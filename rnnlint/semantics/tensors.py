@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import axes, events, notes, rows, values
+from rnnlint.semantics import axes, events, naming, notes, rows, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
 
@@ -506,7 +506,9 @@ def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) ->
         return
     for call in tensor.calls:
         scores = changed(tensor, output_of=call)
-        run.emit(events.Reading(place, run.context, scores, "attended", axis))
+        reading = events.Reading(place, run.context, scores, "attended", axis)
+        reading.scope = naming.innermost_scope(run, place.path)
+        run.emit(reading)
 
 
 def _overwrite(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
