@@ -86,9 +86,9 @@ from rnnlint.api import (
 
 class AttentionOverPadding(Rule):
     level = Level.WARNING
+    fixable = Applicability.UNSAFE
     cause = Cause.PADDING
     effect = "padding takes its share of the attention, the larger the shorter a sequence is"
-    fixable = Applicability.UNSAFE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()
