@@ -82,7 +82,6 @@ from rnnlint.api import (
     Step,
     clip_all,
     events,
-    modules,
     values,
 )
 
@@ -106,7 +105,9 @@ class PartialClipping(Rule):
                 continue
             together = [event for event in iteration if event.goes_with(backward)]
             clips = [event for event in together if isinstance(event, Clip)]
-            updated = _updated(together)
+            if not clips:
+                continue
+            updated = _updated(program, together)
             missed = (program.layers_of(backward) & updated) - _clipped(iteration)
             if not missed or not _clipped(clips) & updated or clips[0].place in found:
                 continue
@@ -144,12 +145,12 @@ def _clipped(happening: Iterable[Event]) -> frozenset[values.Layer]:
     )
 
 
-def _updated(together: Iterable[Event]) -> frozenset[values.Layer]:
+def _updated(program: Program, together: Iterable[Event]) -> frozenset[values.Layer]:
     return frozenset(
         layer
         for event in together
         if events.is_step(event)
-        for layer in modules.layers_in(event.optimizer)
+        for layer in program.layers_in(event.optimizer)
     )
 
 

@@ -115,7 +115,7 @@ class ParametersNotOptimised(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         known = {
-            layer for optimizer in program.optimizers for layer in modules.layers_in(optimizer)
+            layer for optimizer in program.optimizers for layer in program.layers_in(optimizer)
         }
         loaded = {layer.place for load in program.possible(Load) for layer in load.layers}
         found: set[values.Place] = set()
@@ -181,8 +181,8 @@ def _steps(program: Program, backward: Backward) -> list[OptimizerEvent]:
 def _kept(program: Program, layer: values.Layer) -> Kept | None:
     """Where a module puts a layer into a container that registers nothing."""
     for note in program.possible(Kept):
-        inside = modules.layers_in(note.container)
-        if layer in inside and layer not in modules.layers_in(note.owner):
+        inside = program.layers_in(note.container)
+        if layer in inside and layer not in program.layers_in(note.owner):
             return note
     return None
 

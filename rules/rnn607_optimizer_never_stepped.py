@@ -67,7 +67,6 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
-    modules,
     values,
 )
 
@@ -88,7 +87,7 @@ class OptimizerNeverStepped(Rule):
             layers = frozenset(call.layer for call in backward.calls)
             if not program.comes_again(backward, number) or _writes(program, backward, layers):
                 continue
-            optimizers = [one for one in program.optimizers if layers & modules.layers_in(one)]
+            optimizers = [one for one in program.optimizers if layers & program.layers_in(one)]
             if not optimizers or any(_may_step(program, one) for one in optimizers):
                 continue
             found.add(backward.place)

@@ -65,6 +65,7 @@ class Layout:
         self.is_notebook = cells is not None
         self._ends = [cell.end for cell in cells or ()] or [len(text)]
         self.newline = self._newline(cells or ())
+        self._names_in: dict[int, frozenset[str]] = {}
 
     def _newline(self, cells: Sequence[Cell]) -> str:
         """What the lines of a file, or of a notebook's cells, end in."""
@@ -78,6 +79,14 @@ class Layout:
     def names_bound(self) -> frozenset[str]:
         """Names that something else than a top-level import binds, in any scope of the file."""
         return frozenset(names_bound(self.body))
+
+    def names_in(self, block: tuple[ir.Stmt, ...]) -> frozenset[str]:
+        """Every name that stands in a block of the file, or that it binds."""
+        known = self._names_in.get(id(block))
+        if known is None:
+            read = (node.id for node in ir.nodes_in(block) if isinstance(node, ir.Name))
+            known = self._names_in[id(block)] = frozenset((*read, *names_bound(block)))
+        return known
 
     # --- statements ---
 

@@ -25,6 +25,7 @@ class Scope:
         functions = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
         self.node: ir.FunctionDef | None = functions[-1] if functions else None
         self.body: Block = self.node.body if self.node is not None else layout.body
+        self._layout = layout
 
     @property
     def parameters(self) -> tuple[ir.Parameter, ...]:
@@ -33,10 +34,9 @@ class Scope:
     def parameter(self, name: str) -> ir.Parameter | None:
         return next((one for one in self.parameters if one.name == name), None)
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """Every name that stands in it."""
-        found = {node.id for node in ir.nodes_in(self.body) if isinstance(node, ir.Name)}
-        return found | set(names_bound(self.body)) | {one.name for one in self.parameters}
+        return self._layout.names_in(self.body) | {one.name for one in self.parameters}
 
     def uses(self, name: str) -> list[ir.Name]:
         """Where a name stands, also where it is bound."""

@@ -38,6 +38,7 @@ class Program:
         """The ways that padded batches take."""
         self.events = tuple(run.events)
         self._possible: dict[type[events.Event], tuple[events.Event, ...]] = {}
+        self._layers: dict[values.Value, frozenset[values.Layer]] = {}
         self._recurrent: dict[values.Value, frozenset[values.Layer]] = {}
         self.exhausted = run.exhausted
         """Whether some part of the project lay beyond the bounds of the analysis."""
@@ -156,13 +157,20 @@ class Program:
             return bool(size.axis) or not {None, values.Const(1)} & set(asked)
         return (values.integer(size) or 0) > 1
 
+    def layers_in(self, value: values.Value) -> frozenset[values.Layer]:
+        """All layers that a module, optimizer or list leads to."""
+        known = self._layers.get(value)
+        if known is None:
+            known = self._layers[value] = modules.layers_in(value)
+        return known
+
     def recurrent_layers(self, value: values.Value) -> frozenset[values.Layer]:
         """Recurrent layers and cells that a module, optimizer or list leads to."""
         known = self._recurrent.get(value)
         if known is None:
             known = frozenset(
                 layer
-                for layer in modules.layers_in(value)
+                for layer in self.layers_in(value)
                 if modules.has_recurrence(layer) and not modules.is_frozen(layer)
             )
             self._recurrent[value] = known
@@ -282,7 +290,7 @@ class Program:
         """Whether what one execution of a loop goes over holds a layer."""
         source = self._run.loop_sources.get(number, values.UNKNOWN)
         over = source.fields.get("over", ()) if isinstance(source, values.ListObject) else ()
-        return any(layer in modules.layers_in(each) for each in (source, *over))
+        return any(layer in self.layers_in(each) for each in (source, *over))
 
     def turns_of(self, number: int) -> int | None:
         """How many turns a loop over a `range` takes, where that is a number in the code."""
@@ -366,7 +374,7 @@ class Program:
         reached = frozenset(
             call.layer for call in backward.calls if not modules.is_frozen(call.layer)
         )
-        traced = stepped and all(modules.layers_in(optimizer) for optimizer in stepped)
+        traced = stepped and all(self.layers_in(optimizer) for optimizer in stepped)
         return reached & updated if traced else reached
 
     def _may_run(self, backward: events.Backward, layers: frozenset[values.Layer]) -> bool:
