@@ -15,6 +15,7 @@ from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.renaming import renamed
 from rnnlint.remedies.activations import remove_activations, take_logarithms
 from rnnlint.remedies.axes import read_last_step, set_batch_first
+from rnnlint.remedies.cadence import step_by_batch, step_by_epoch
 from rnnlint.remedies.clearing import clear_gradients
 from rnnlint.remedies.clipping import clip_after, clip_in_trainer
 from rnnlint.remedies.detaching import detach_state
@@ -130,6 +131,8 @@ __all__ = [
     "set_batch_first",
     "size_of_input",
     "size_of_tensor",
+    "step_by_batch",
+    "step_by_epoch",
     "step_scheduler",
     "swap_state_names",
     "take_data",

@@ -58,8 +58,11 @@ for epoch in range(30):
 - There is one loop alone, of which nobody can tell whether its turns are epochs or batches.
 
 ## Fix safety
-There is no automatic fix. Moving the step is right if the numbers are meant, and changing the
-numbers if the place is.
+The fix moves the step: behind that of the optimizer, or to the end of the epoch. Lightning is told
+`"interval": "step"`. It is unsafe: moving the step is right if the numbers are meant, and changing
+the numbers if the place is. There is no fix where the scheduler is stepped on a condition, with an
+argument or in several places, where it has no name in the loop, or where gradients are accumulated
+so that only some batches are a step of the optimizer.
 
 ## References
 - [How to adjust the learning
@@ -72,6 +75,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Cause,
     Diagnostic,
     Level,
@@ -80,6 +84,8 @@ from rnnlint.api import (
     Rule,
     Step,
     events,
+    step_by_batch,
+    step_by_epoch,
     values,
 )
 
@@ -92,6 +98,7 @@ CYCLE = values.Const(2000)
 
 class SchedulerCadence(Rule):
     level = Level.WARNING
+    fixable = Applicability.UNSAFE
     cause = Cause.SCHEDULE
     effect = "the rate stays at the schedule's first values, or falls to nothing within an epoch"
 
@@ -107,9 +114,11 @@ class SchedulerCadence(Rule):
                     f"{scheduler.name} counts steps of the optimizer, and advances once an epoch"
                 )
                 remedy = "step it after each optimizer.step()"
+                fix = step_by_batch(program, event)
             elif not once_an_epoch and _counts_epochs(program, event, scheduler):
                 message = f"this {scheduler.name} counts epochs, and advances with every batch"
                 remedy = "step it once an epoch, behind the loop over the batches"
+                fix = step_by_epoch(program, event)
             else:
                 continue
             found.add(event.place)
@@ -120,6 +129,7 @@ class SchedulerCadence(Rule):
                 message,
                 help=remedy,
                 trail=[Step(built, "its numbers stand here")] if built is not None else [],
+                fix=fix,
             )
 
 

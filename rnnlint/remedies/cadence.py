@@ -1,0 +1,155 @@
+"""Schedulers advance as often as their numbers say: with every batch, or once an epoch."""
+
+from __future__ import annotations
+
+from rnnlint.diagnostic import Applicability, Fix
+from rnnlint.fixing import operations
+from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
+from rnnlint.lowering import ir
+from rnnlint.remedies.epochs import Epochs
+from rnnlint.remedies.stepping import epochs_of
+from rnnlint.semantics import events, values
+from rnnlint.semantics.events import OptimizerEvent
+from rnnlint.semantics.program import Program
+
+_LOOPS = (ir.For, ir.While)
+
+
+def step_by_batch(program: Program, scheduling: OptimizerEvent) -> Fix | None:
+    """Take a scheduler's step from beside the loop over the batches behind the optimizer's."""
+    try:
+        if scheduling.scheduler is None:
+            return None
+        if "<interval>" in scheduling.scheduler.options:
+            wanted = [_told_to_lightning(program.code.layout(scheduling.place.path), scheduling)]
+        else:
+            wanted = _moved(program, scheduling, _batches(program, scheduling))
+    except CannotPlaceError:
+        return None
+    return program.code.repair("step the scheduler with every batch", wanted, Applicability.UNSAFE)
+
+
+def step_by_epoch(program: Program, scheduling: OptimizerEvent) -> Fix | None:
+    """Take a scheduler's step from the loop over the batches to the end of the epoch."""
+    try:
+        wanted = _moved(program, scheduling, _epochs(program, scheduling))
+    except CannotPlaceError:
+        return None
+    return program.code.repair("step the scheduler once an epoch", wanted, Applicability.UNSAFE)
+
+
+def _batches(program: Program, scheduling: OptimizerEvent) -> Epochs:
+    """The one loop whose turns are the steps of the optimizer."""
+    optimizers = [
+        one for one in values.members(scheduling.optimizer) if isinstance(one, values.Thing)
+    ]
+    found = {
+        loop.node: loop
+        for optimizer in optimizers
+        for loop in epochs_of(program, optimizer, innermost=True)
+    }
+    if len(found) != 1:
+        raise CannotPlaceError("the optimizer steps in more than one loop")
+    return next(iter(found.values()))
+
+
+def _epochs(program: Program, scheduling: OptimizerEvent) -> Epochs:
+    """The loop around that over the batches."""
+    level = len(scheduling.loops) - 2
+    around = scheduling.loops[: level + 1]
+    for step in program.events_in_loop(scheduling.loops[-1][1]):
+        if events.is_step(step) and step.loops[: level + 1] == around:
+            return Epochs(program, step, level)
+    raise CannotPlaceError("the optimizer steps elsewhere")
+
+
+def _moved(
+    program: Program, scheduling: OptimizerEvent, loop: Epochs
+) -> list[operations.AnyOperation]:
+    """The scheduler's step, where a turn of the loop ends."""
+    statement = _alone(program, scheduling)
+    target = loop.last_in_turn()
+    place = scheduling.place
+    here = _function(statement)
+    if place.path == loop.path and here is _function(loop.statement):
+        return [operations.Move(place.path, place.start, place.end, target.start, "after")]
+    name = next(loop.names.names_of(lambda value: value == scheduling.scheduler), None)
+    if name is None:
+        raise CannotPlaceError("the scheduler has no name in the loop")
+    return [
+        operations.Remove(place.path, place.start, place.end),
+        loop.in_each_turn((f"{name}.step()",)),
+    ]
+
+
+def _alone(program: Program, scheduling: OptimizerEvent) -> Statement:
+    """The statement that steps the scheduler in every turn, if it does nothing else.
+
+    Raises:
+        CannotPlaceError: it does, or the scheduler is stepped elsewhere too.
+    """
+    places = {
+        event.place
+        for event in program.possible(OptimizerEvent)
+        if event.what == "schedule" and event.scheduler is scheduling.scheduler
+    }
+    statement = program.code.statement(scheduling.place)
+    around = statement.parents[-1] if statement.parents else None
+    if len(places) != 1 or scheduling.arguments:
+        raise CannotPlaceError("the scheduler is stepped in other ways too")
+    if not isinstance(statement.node, ir.ExprStmt) or not isinstance(around, _LOOPS):
+        raise CannotPlaceError("the scheduler is not stepped in every turn")
+    if len(around.body) == 1:
+        raise CannotPlaceError("the loop does nothing else")
+    return statement
+
+
+def _function(statement: Statement) -> ir.Stmt | None:
+    """The function in which a statement stands."""
+    functions = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
+    return functions[-1] if functions else None
+
+
+# --- Lightning ---
+
+
+def _told_to_lightning(layout: Layout, scheduling: OptimizerEvent) -> operations.AnyOperation:
+    """`{"scheduler": scheduler, "interval": "step"}` in what `configure_optimizers` returns."""
+    node = layout.statement_at(scheduling.place.start).node
+    if not isinstance(node, ir.Return) or node.value is None:
+        raise CannotPlaceError("what Lightning is given is not written out here")
+    path, given = scheduling.place.path, _scheduler_in(node.value)
+    text = layout.text[given.start : given.end]
+    quote = "'" if layout.text.count("'") > layout.text.count('"') else '"'
+    interval = f"{quote}interval{quote}: {quote}step{quote}"
+    if not isinstance(given, ir.Dict):
+        told = f"{{{quote}scheduler{quote}: {text}, {interval}}}"
+        return operations.Replace(path, given.start, given.end, told)
+    if any(key is None for key in given.keys) or not text.startswith("{"):
+        raise CannotPlaceError("the entries are not written out")
+    known = _entry(given, "interval")
+    if known is not None:
+        return operations.Replace(path, known.start, known.end, f"{quote}step{quote}")
+    last = given.values[-1]
+    return operations.Replace(path, last.end, last.end, f", {interval}")
+
+
+def _scheduler_in(value: ir.Expr) -> ir.Expr:
+    """The one scheduler in `[optimizer], [scheduler]` or `{..., "lr_scheduler": scheduler}`."""
+    found: ir.Expr | None = None
+    if isinstance(value, ir.Dict):
+        found = _entry(value, "lr_scheduler")
+    elif isinstance(value, ir.Sequence) and len(value.elements) == 2:
+        second = value.elements[1]
+        if isinstance(second, ir.Sequence) and len(second.elements) == 1:
+            found = second.elements[0]
+    if not isinstance(found, (ir.Name, ir.Attribute, ir.Call, ir.Dict)):
+        raise CannotPlaceError("what is returned has another form")
+    return found
+
+
+def _entry(given: ir.Dict, name: str) -> ir.Expr | None:
+    pairs = zip(given.keys, given.values, strict=True)
+    return next(
+        (one for key, one in pairs if isinstance(key, ir.Const) and key.value == name), None
+    )
