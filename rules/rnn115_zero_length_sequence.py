@@ -67,7 +67,8 @@ A row of padding then has one step of padding, whose output to use or to mask is
 - They are the lengths of the sequences themselves, or come from where they were not counted.
 
 ## Fix safety
-The fix adds `.clamp(min=1)` where the lengths are counted. It is unsafe: a row of padding gets an
+The fix adds `.clamp(min=1)` where the lengths are counted, or at the packing that lengths from
+several places come to. It is unsafe: a row of padding gets an
 output like any other, where it stopped the run before.
 
 ## References
@@ -81,6 +82,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    CannotPlaceError,
     Cause,
     Diagnostic,
     Fix,
@@ -89,6 +91,7 @@ from rnnlint.api import (
     Place,
     Program,
     Rule,
+    Step,
     operations,
     values,
 )
@@ -101,22 +104,43 @@ class ZeroLengthSequence(Rule):
     effect = "the run stops in the middle of an epoch, at the first row that is all padding"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
+        counts: dict[Place, dict[Place, Packing]] = {}
         for packing in program.chosen(Packing):
-            lengths = packing.lengths
-            if packing.unpacks or not isinstance(lengths, values.Tensor) or not lengths.counted:
-                continue
+            counted = _counted(packing)
+            if counted:
+                counts.setdefault(packing.place, {}).setdefault(counted[0].place, packing)
+        for place, packings in counts.items():
+            packing = next(iter(packings.values()))
             yield self.report(
                 program,
-                packing.place,
+                place,
                 "these lengths are counted from the batch, and a row without a real step has none",
                 help="keep them above zero: lengths.clamp(min=1)",
-                trail=[*lengths.counted, *program.call_path(packing)],
-                fix=_fix(program, lengths.counted[0].place),
+                trail=[*_counted(packing), *program.call_path(packing)],
+                fix=_fix(program, place, tuple(packings)),
             )
 
 
-def _fix(program: Program, counted: Place) -> Fix | None:
-    """`.clamp(min=1)`, where the lengths are counted."""
-    code = f"{program.code.text(counted)}.clamp(min=1)"
-    change = operations.Replace(counted.path, counted.start, counted.end, code)
+def _counted(packing: Packing) -> tuple[Step, ...]:
+    """Where the lengths of a packed batch are counted from the batch itself."""
+    lengths = packing.lengths
+    if packing.unpacks or not isinstance(lengths, values.Tensor):
+        return ()
+    return tuple(lengths.counted)
+
+
+def _fix(program: Program, packs: Place, counts: tuple[Place, ...]) -> Fix | None:
+    """`.clamp(min=1)` where the lengths are counted, or where all that are counted arrive."""
+    try:
+        clamped = counts[0] if len(counts) == 1 else program.code.argument(packs, "lengths", 1)
+        if clamped is None:
+            return None
+        change = operations.Replace(
+            clamped.path,
+            clamped.start,
+            clamped.end,
+            f"{program.code.operand(clamped)}.clamp(min=1)",
+        )
+    except CannotPlaceError:
+        return None
     return program.code.repair("keep the lengths above zero", [change], Applicability.UNSAFE)
