@@ -73,6 +73,18 @@ def test_no_schedule_is_made_up_for_a_loop_of_unknown_length(
     assert repaired_text(tmp_path, program, "RNN301") == program
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_plateau_watches_no_loss_that_is_never_counted(tmp_path: Path, counted: bool) -> None:
+    step = STEP.format(indent="        ")
+    program = (
+        f"{HEAD}scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)\n"
+        f"for _ in range(100):\n    epoch_loss = 0\n    for _ in range(10):\n{step}"
+        + ("        epoch_loss += loss.item()\n" if counted else "")
+    )
+    end = "    scheduler.step(epoch_loss)\n" if counted else ""
+    assert repaired_text(tmp_path, program, "RNN302") == program + end
+
+
 def test_a_count_that_decides_when_to_step_makes_no_schedule(tmp_path: Path) -> None:
     program = (
         f"{HEAD}for turn in range(100):\n"

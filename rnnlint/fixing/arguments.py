@@ -57,7 +57,7 @@ def append_argument(layout: Layout, call: ir.Call, code: str) -> list[Change]:
     match = _GAP.fullmatch(gap)
     if match is None:
         raise CannotPlaceError("the end of the call cannot be read")
-    return _after_last(layout, last, match, code)
+    return _after_last(layout, call, match, code)
 
 
 def _is_bare(text: str, call: ir.Call, value: ir.Comprehension) -> bool:
@@ -67,7 +67,8 @@ def _is_bare(text: str, call: ir.Call, value: ir.Comprehension) -> bool:
     return between.count("(") - between.count(")") == 1
 
 
-def _after_last(layout: Layout, last: ir.Argument, gap: re.Match[str], code: str) -> list[Change]:
+def _after_last(layout: Layout, call: ir.Call, gap: re.Match[str], code: str) -> list[Change]:
+    last = call.args[-1]
     own_end = last.end + _parentheses(gap["own"])
     has_comma = gap["comma"] is not None
     rest_start = last.end + gap.start("rest")
@@ -76,9 +77,10 @@ def _after_last(layout: Layout, last: ir.Argument, gap: re.Match[str], code: str
     if newline not in whole:
         if "#" in whole:
             raise CannotPlaceError("a comment stands before the closing parenthesis")
+        space = _space_between(layout, call)
         if has_comma:
-            return [Change(rest_start, rest_start, f" {code},")]
-        return [Change(own_end, own_end, f", {code}")]
+            return [Change(rest_start, rest_start, f"{space}{code},")]
+        return [Change(own_end, own_end, f",{space}{code}")]
     if not layout.begins_line(last.start) and "#" not in whole:
         # Only the closing parenthesis has a line of its own.
         at = rest_start if has_comma else own_end
@@ -91,6 +93,14 @@ def _after_last(layout: Layout, last: ir.Argument, gap: re.Match[str], code: str
     if changes and changes[0].start == added.start:
         return [Change(line, line, "," + added.text)]
     return [*changes, added]
+
+
+def _space_between(layout: Layout, call: ir.Call) -> str:
+    """What stands between the arguments of a call: a line break where each has its own line."""
+    others = call.args[1:]
+    if others and all(layout.begins_line(argument.start) for argument in others):
+        return layout.newline + layout.indentation(others[-1].start)
+    return " "
 
 
 def _parentheses(own: str) -> int:

@@ -40,7 +40,17 @@ def loss_before(epochs: Epochs) -> str:
 def _loss_of(block: tuple[ir.Stmt, ...]) -> str:
     """The loss that some statements bind, that of a validation first."""
     bound = [name for node in block if _is_simple(node) for name in names_bound((node,))]
-    return _loss_among(bound)
+    return _loss_among(name for name in bound if _is_computed(block, name))
+
+
+def _is_computed(block: tuple[ir.Stmt, ...], name: str) -> bool:
+    """Whether a name gets another value than the constant that it may begin with."""
+    return any(
+        name in names_bound((node,))
+        for node in ir.nodes_in(block)
+        if isinstance(node, ir.AugAssign)
+        or (isinstance(node, ir.Assign) and not isinstance(node.value, ir.Const))
+    )
 
 
 def _loss_among(names: Iterable[str]) -> str:
