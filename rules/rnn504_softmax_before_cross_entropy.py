@@ -130,8 +130,7 @@ class SoftmaxBeforeCrossEntropy(Rule):
     fixable = Applicability.UNSAFE
     cause = Cause.LOSS
     effect = (
-        "the gradient is small everywhere, so that training crawls or stops far from a loss of "
-        "zero"
+        "the gradient is small everywhere, so that training crawls or stops far from a loss of zero"
     )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:

@@ -88,8 +88,7 @@ class RecurrentLayerAsOutput(Rule):
     level = Level.WARNING
     cause = Cause.ARCHITECTURE
     effect = (
-        "targets outside -1 to 1 cannot be reached, and those near the ends have almost no "
-        "gradient"
+        "targets outside -1 to 1 cannot be reached, and those near the ends have almost no gradient"
     )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:

@@ -100,8 +100,7 @@ class WrongState(Rule):
     fixable = Applicability.UNSAFE
     cause = Cause.STATE
     effect = (
-        "the run stops here, or what is read as the output is a cell state that no gate has "
-        "passed"
+        "the run stops here, or what is read as the output is a cell state that no gate has passed"
     )
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
