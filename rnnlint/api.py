@@ -28,6 +28,7 @@ from rnnlint.remedies.final_states import join_final_states
 from rnnlint.remedies.ignoring import ignore_padding
 from rnnlint.remedies.masking import mask_padding
 from rnnlint.remedies.metrics import watch_loss
+from rnnlint.remedies.modes import evaluate_in_mode, train_in_mode
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.packed_data import take_data, unpack_output
 from rnnlint.remedies.registering import register_layers
@@ -105,6 +106,7 @@ __all__ = [
     "clip_all",
     "clip_in_trainer",
     "detach_state",
+    "evaluate_in_mode",
     "events",
     "fill_all_layers",
     "fill_gate_by_gate",
@@ -139,6 +141,7 @@ __all__ = [
     "take_logarithms",
     "tell_lengths",
     "tensors",
+    "train_in_mode",
     "transpose_instead",
     "unpack_output",
     "unscale_before",

@@ -85,8 +85,12 @@ for epoch in range(10):
   called an evaluation: a generator that makes data, a target network.
 
 ## Fix safety
-There is no automatic fix yet. `model.eval()` belongs before the evaluation and `model.train()`
-after it, or where an epoch begins; `no_grad` does not switch the mode.
+The fix puts `model.eval()` before the evaluation, outside of its `no_grad`, and `model.train()`
+behind it if training may go on there with nothing that switches back. Where an `eval()` is never
+taken back, it puts `model.train()` where each turn of the loop begins. It is unsafe: dropout that
+is meant to be on in an evaluation has to stay, and batch normalisation that never trained has
+statistics to learn. There is no fix where the model has no name beside the evaluation, or where a
+`return` in its middle would leave the model in evaluation mode.
 
 ## References
 - [Module.eval](https://pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.eval)
@@ -98,7 +102,9 @@ import re
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Applicability,
     Backward,
+    CannotPlaceError,
     Cause,
     Diagnostic,
     Event,
@@ -110,6 +116,8 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
+    evaluate_in_mode,
+    train_in_mode,
     values,
 )
 
@@ -118,6 +126,7 @@ EVALUATING = re.compile(r"(?i)eval|valid|test|predict|infer|(^|_)dev(_|$)|(^|_)v
 
 class EvaluationInTrainingMode(Rule):
     level = Level.WARNING
+    fixable = Applicability.UNSAFE
     cause = Cause.LOOP
     effect = (
         "evaluation is random and too pessimistic, or training goes on without dropout and with "
@@ -129,15 +138,16 @@ class EvaluationInTrainingMode(Rule):
         yield from self._never_restored(program)
 
     def _never_evaluating(self, program: Program) -> Iterator[Diagnostic]:
-        found: set[values.Place] = set()
+        found: dict[values.Place, list[ModeRead]] = {}
         for note in program.chosen(ModeRead):
             if note.context.gradients or not _is_on(program, note):
                 continue
-            place = _beginning(program, note)
-            if place in found or not _evaluates(program, note):
-                continue
-            found.add(place)
-            kind = note.layer.kind
+            whole = _whole(program, _beginning(program, note)[0])
+            if whole in found or _evaluates(program, note):
+                found.setdefault(whole, []).append(note)
+        for notes in found.values():
+            note, kind = notes[0], notes[0].layer.kind
+            place, depth = _beginning(program, note)
             yield self.report(
                 program,
                 place,
@@ -147,6 +157,7 @@ class EvaluationInTrainingMode(Rule):
                     Step(note.layer.place or note.place, f"the {kind} that is on"),
                     Step(note.place, "it runs here, without gradients"),
                 ],
+                fix=evaluate_in_mode(program, place, depth, notes),
             )
 
     def _never_restored(self, program: Program) -> Iterator[Diagnostic]:
@@ -173,6 +184,7 @@ class EvaluationInTrainingMode(Rule):
                         Step(trained.place, "the training that follows"),
                         Step(read.layer.place or read.place, f"the {kind}"),
                     ],
+                    fix=train_in_mode(program, mode, trained, number),
                 )
                 break
 
@@ -213,9 +225,10 @@ def _evaluates(program: Program, note: ModeRead) -> bool:
     )
 
 
-def _beginning(program: Program, note: ModeRead) -> values.Place:
-    """Where an evaluation begins: the outermost loop in which nothing is trained, within the
-    function whose name says that it evaluates; the call to the model where there is no loop.
+def _beginning(program: Program, note: ModeRead) -> tuple[values.Place, int]:
+    """Where an evaluation begins, and under how many calls: the outermost loop in which nothing
+    is trained, within the function whose name says that it evaluates; the call to the model
+    where there is no loop.
     """
     named = [depth for depth, name in enumerate(note.functions, 1) if EVALUATING.search(name)]
     depth = named[-1] if named else 0
@@ -223,8 +236,17 @@ def _beginning(program: Program, note: ModeRead) -> values.Place:
         if program.calls_around(number) >= depth and not any(
             isinstance(event, Backward) for event in program.events_in_loop(number)
         ):
-            return place
-    return (*note.context.stack, note.place)[depth]
+            return place, program.calls_around(number)
+    return (*note.context.stack, note.place)[depth], depth
+
+
+def _whole(program: Program, place: values.Place) -> values.Place:
+    """The statement of a place: what runs in it is one evaluation, of however many modules."""
+    try:
+        statement = program.code.statement(place)
+    except CannotPlaceError:
+        return place
+    return values.Place(place.path, statement.start, statement.end)
 
 
 def _is_restored(program: Program, mode: Mode, number: int) -> bool:

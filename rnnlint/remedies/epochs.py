@@ -165,16 +165,20 @@ class Epochs:
         return operations.Insert(self.path, start, end, lines)
 
     def _just_before(self, lines: tuple[str, ...]) -> operations.Insert:
-        """Before the loop, and before a comment that introduces it where that is possible."""
-        block = self.statement.block
-        number = self.statement.number
-        start = self.layout.line_start(self.statement.start)
-        above = self.layout.text[: max(start - 1, 0)].rpartition("\n")[2].strip()
-        if above.startswith("#") and number and not blocks_of(block[number - 1]):
-            return self._behind(block[number - 1], lines)
-        return operations.Insert(
-            self.path, self.statement.start, self.statement.end, lines, "before"
-        )
+        return just_before(self.path, self.layout, self.statement, lines)
+
+
+def just_before(
+    path: str, layout: Layout, statement: Statement, lines: tuple[str, ...]
+) -> operations.Insert:
+    """Before a statement, and before a comment that introduces it where that is possible."""
+    number = statement.number
+    start = layout.line_start(statement.start)
+    above = layout.text[: max(start - 1, 0)].rpartition("\n")[2].strip()
+    before = statement.block[number - 1] if number else None
+    if above.startswith("#") and before is not None and not blocks_of(before):
+        return operations.Insert(path, *layout.extent(before), lines)
+    return operations.Insert(path, statement.start, statement.end, lines, "before")
 
 
 def _jumps(node: ir.Stmt, kind: str) -> bool:
