@@ -40,7 +40,6 @@ from rnnlint.terminal import (
 
 if TYPE_CHECKING:
     from rnnlint.engine import Request
-    from rnnlint.reporting.page import Page
 
 INTERRUPTED = 130
 _VERBOSE = "rnnlint.verbose"
@@ -162,6 +161,7 @@ def _run(request: Request, options: Chosen) -> int:
 def rule(rule: str | None, every: bool, output_format: str) -> None:
     """Explain what a rule looks for, why it matters and what to do about it."""
     from rnnlint import registry
+    from rnnlint.commands.pages import page_of
     from rnnlint.project.config import load_settings
     from rnnlint.reporting.page import render_json, render_markdown, render_terminal
 
@@ -174,7 +174,7 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
             remedy = registry.suggestion(rule, infos) or "; 'rnnlint rule --all' has them all"
             raise ConfigError(f"unknown rule '{rule}'{remedy}")
         infos = (info,)
-    pages = [_page(info) for info in infos]
+    pages = [page_of(info) for info in infos]
     style = style_for(sys.stdout, "auto")
     if output_format == "json":
         write(render_json(pages))
@@ -206,14 +206,6 @@ def _shown_with(notices: Sequence[Notice], options: Chosen) -> int:
     """Write what could not be shown, and return the exit code."""
     write_notices(notices, options)
     return FAILURE if any(notice.fatal for notice in notices) else 0
-
-
-def _page(info: Any) -> Page:
-    from rnnlint import registry
-    from rnnlint.reporting.page import Page
-
-    loaded = registry.load(info)
-    return Page(info.code, info.name, loaded.level, loaded.fixable, registry.page(info))
 
 
 def _report_crash(ctx: click.Context, error: Exception) -> NoReturn:

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,6 +30,9 @@ from rnnlint.opening import (
 from rnnlint.project.cache import Cache, digest_of
 from rnnlint.project.config import Settings, settings_digest
 from rnnlint.project.discovery import shown
+
+if TYPE_CHECKING:
+    from rnnlint.reporting.page import Page
 
 __all__ = [
     "Findings",
@@ -80,6 +84,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What was repaired, as it was before."""
     withheld: tuple[Withheld, ...] = ()
     """Repairs that were not carried out, because they did not stand the test."""
+    rules: dict[str, Page] = {}
+    """The pages of rules by code, where the report holds them."""
 
     @property
     def unsafe_fixes(self) -> bool:

@@ -17,6 +17,7 @@ from rnnlint.diagnostic import (
     TrailStep,
     Withheld,
 )
+from rnnlint.reporting.page import Page
 
 SOURCES = {
     "data.py": """\
@@ -177,6 +178,7 @@ class Report(msgspec.Struct, frozen=True):
     unsafe_fixes: bool = False
     fixed: tuple[Diagnostic, ...] = ()
     withheld: tuple[Withheld, ...] = ()
+    rules: dict[str, Page] = {}
 
 
 def excerpts() -> dict[str, dict[int, str]]:

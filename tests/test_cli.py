@@ -399,8 +399,8 @@ def test_rule_explains_by_code_or_name(engine: FakeEngine) -> None:
 def test_rule_explains_all(engine: FakeEngine) -> None:
     pages = msgspec.json.decode(run("rule", "--all", "--output-format", "json").stdout)
     assert {"RNN001", "RNN002", "RNN101"} <= {page["code"] for page in pages}
-    keys = {"code", "name", "level", "fixable", "summary", "explanation", "url"}
-    assert all(set(page) == keys and page["summary"] for page in pages)
+    keys = {"code", "name", "level", "family", "fixable", "summary", "effect", "page", "url"}
+    assert all(set(page) == keys and page["summary"] and page["family"] for page in pages)
 
 
 def test_clean_removes_the_cache_and_nothing_else(engine: FakeEngine) -> None:

@@ -199,6 +199,9 @@ def test_json_objects_have_the_promised_keys() -> None:
 def test_an_empty_report_is_valid_in_every_format() -> None:
     rendered = {name: renderer(name)(Report(), PLAIN) for name in FORMATS}
     assert msgspec.json.decode(rendered.pop("json")) == []
+    assert msgspec.json.decode(rendered.pop("gitlab")) == []
+    assert msgspec.json.decode(rendered.pop("sarif"))["runs"][0]["results"] == []
+    assert "no problems" in rendered.pop("junit")
     assert set(rendered.values()) == {""}
 
 

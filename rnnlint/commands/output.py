@@ -13,7 +13,12 @@ import msgspec
 
 from rnnlint.commands.options import Chosen
 from rnnlint.diagnostic import Level, Notice
-from rnnlint.reporting import TEXT_FORMATS, renderer
+from rnnlint.reporting import (
+    DOCUMENTED_FORMATS,
+    REPOSITORY_FORMATS,
+    TEXT_FORMATS,
+    renderer,
+)
 from rnnlint.reporting.style import Style
 from rnnlint.terminal import abandon, style_for
 
@@ -131,10 +136,15 @@ def _render(outcome: Outcome, options: Chosen, style: Style) -> str:
 
         as_json = output_format in ("json", "jsonl")
         return (statistics.render_json if as_json else statistics.render)(outcome, style)
-    if output_format == "github":
+    if output_format in DOCUMENTED_FORMATS:
+        from rnnlint.commands.pages import pages_of
+
+        codes = (diagnostic.code for diagnostic in outcome.diagnostics)
+        rules = pages_of(codes, outcome.settings.plugins)
+        outcome = msgspec.structs.replace(outcome, rules=rules)
+    if output_format in REPOSITORY_FORMATS:
         from rnnlint import engine
 
-        # GitHub knows a file by its place in the repository.
         outcome = engine.from_repository(outcome, Path.cwd())
     return renderer(output_format)(outcome, style)
 

@@ -70,7 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     plugins: tuple[str, ...] = ()
     fail_on: Literal["error", "warning", "advice"] = "advice"
     """The mildest level that makes the exit code 1."""
-    output_format: Literal["full", "concise", "json", "jsonl", "github"] = "full"
+    output_format: Literal[
+        "full", "concise", "json", "jsonl", "github", "gitlab", "junit", "sarif"
+    ] = "full"
     cache_dir: str = ".rnnlint_cache"
     max_file_size: int = 1_000_000
     """Bytes of program text; larger files are skipped with a notice."""
@@ -102,7 +104,7 @@ _EXPECTED: dict[str, str] = {
     "respect-gitignore": "true or false",
     "force-exclude": "true or false",
     "fail-on": '"error", "warning" or "advice"',
-    "output-format": '"full", "concise", "json", "jsonl" or "github"',
+    "output-format": '"full", "concise", "json", "jsonl", "github", "gitlab", "junit" or "sarif"',
     "cache-dir": "a string",
     "max-file-size": "a positive whole number of bytes",
     "fix": "true or false",

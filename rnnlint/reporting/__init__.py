@@ -14,6 +14,9 @@ _MODULES = {
     "json": "rnnlint.reporting.structured",
     "jsonl": "rnnlint.reporting.structured_lines",
     "github": "rnnlint.reporting.github",
+    "gitlab": "rnnlint.reporting.gitlab",
+    "junit": "rnnlint.reporting.junit",
+    "sarif": "rnnlint.reporting.sarif",
 }
 
 FORMATS = tuple(_MODULES)
@@ -21,6 +24,12 @@ FORMATS = tuple(_MODULES)
 
 TEXT_FORMATS = ("full", "concise")
 """The formats for people, which end by saying how much was read."""
+
+REPOSITORY_FORMATS = ("github", "gitlab", "sarif")
+"""The formats for hosts of code, which know a file by its place in the repository."""
+
+DOCUMENTED_FORMATS = ("sarif",)
+"""The formats that hold the pages of the rules that found something."""
 
 
 def renderer(output_format: str) -> Callable[[Report, Style], str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from rnnlint.diagnostic import Applicability, Level, rule_url
+from rnnlint.diagnostic import Applicability, Cause, Level, rule_url
 from rnnlint.reporting.layout import wrapped
 from rnnlint.reporting.style import Style
 
@@ -30,6 +30,8 @@ class Page(msgspec.Struct, frozen=True):
     fixable: Applicability | None
     explanation: str
     """Markdown, whose first paragraph is a summary in a sentence."""
+    cause: Cause = Cause.NONE
+    effect: str = ""
 
     @property
     def summary(self) -> str:
@@ -58,9 +60,11 @@ def render_json(pages: Sequence[Page]) -> str:
             "code": page.code,
             "name": page.name,
             "level": page.level.value,
+            "family": page.cause.value,
             "fixable": None if page.fixable is None else page.fixable.value,
             "summary": page.summary,
-            "explanation": page.explanation,
+            "effect": page.effect,
+            "page": page.explanation,
             "url": rule_url(page.code, page.name),
         }
         for page in pages

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Notice, Span, Withheld
+
+if TYPE_CHECKING:
+    from rnnlint.reporting.page import Page
 
 FIXABLE = "[*]"
 """Marks what `--fix` would repair."""
@@ -57,6 +60,10 @@ class Report(Protocol):
     @property
     def withheld(self) -> Sequence[Withheld]:
         """Repairs that did not stand the test."""
+
+    @property
+    def rules(self) -> Mapping[str, Page]:
+        """The pages of rules by code, for the formats that hold them."""
 
 
 def is_fixable(diagnostic: Diagnostic, report: Report) -> bool:
