@@ -17,6 +17,7 @@ import msgspec
 from rnnlint import registry, suppression
 from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
 from rnnlint.engine import Findings, Progress
+from rnnlint.flow import Flow
 from rnnlint.lowering import ir
 from rnnlint.project.cache import Blobs, Cache
 from rnnlint.project.config import FixStyle, Settings
@@ -77,10 +78,11 @@ def analyse_project(
     scope = Scope(root, settings, nested, infos)
     judged: list[Diagnostic] = []
     notices: list[Notice] = []
+    flows: tuple[Flow, ...] = ()
     if lowered:
         if progress is not None:
             progress("Analysing", 0, 0)
-        judged, notices = _judge(lowered, graph, indexes, scope, settings.fix_style)
+        judged, notices, flows = _judge(lowered, graph, indexes, scope, settings.fix_style)
     found = _distinct([*broken, *judged])
     kept = _selected(found, sources, indexes, scope, ignore_suppressions)
     notices += _passed_over(broken, kept, lowered)
@@ -94,7 +96,8 @@ def analyse_project(
     return Findings(
         diagnostics=tuple(ranked),
         notices=(*reader.notices.values(), *notices),
-        excerpts=_excerpts(ranked, indexes),
+        excerpts=_excerpts(ranked, flows, indexes),
+        flows=flows,
         lowered=tuple(sorted(lowered)),
         unparsed=tuple(sorted(sources.keys() - lowered.keys())),
         digests={path: sources[path].digest for path in sorted(_edited_or_reported(ranked))},
@@ -323,8 +326,9 @@ def _judge(
     indexes: _Indexes,
     scope: Scope,
     fix_style: FixStyle,
-) -> tuple[list[Diagnostic], list[Notice]]:
-    """What the rules find, and what could not be looked at."""
+) -> tuple[list[Diagnostic], list[Notice], tuple[Flow, ...]]:
+    """What the rules find, what could not be looked at, and how the project trains."""
+    from rnnlint.semantics.flows import flows
     from rnnlint.semantics.program import analyse
 
     program = analyse(
@@ -346,7 +350,7 @@ def _judge(
     notices = _faults(failures)
     if program.exhausted:
         notices.append(Notice(".", EXHAUSTED, skips=False))
-    return found, notices
+    return found, notices, flows(program)
 
 
 def _judged_by(rule: Rule, program: Program) -> tuple[list[Diagnostic], Exception | None]:
@@ -444,11 +448,18 @@ def _edited_or_reported(diagnostics: Sequence[Diagnostic]) -> set[str]:
     return reported | {edit.path for fix in fixes for edit in fix.edits}
 
 
-def _excerpts(diagnostics: Sequence[Diagnostic], indexes: _Indexes) -> dict[str, dict[int, str]]:
+def _excerpts(
+    diagnostics: Sequence[Diagnostic], flows: Sequence[Flow], indexes: _Indexes
+) -> dict[str, dict[int, str]]:
     """The source lines that a report shows, with their neighbours."""
     from rnnlint.reporting.report import excerpt_key
 
     excerpts: dict[str, dict[int, str]] = {}
+    for stop in (stop for flow in flows for stop in flow.stops):
+        # Of a loop the first line tells which it is.
+        row = stop.span.location.row
+        rows = excerpts.setdefault(excerpt_key(stop.span), {})
+        rows[row] = indexes.of(stop.span.path).row_text(row, stop.span.cell)
     for diagnostic in diagnostics:
         edits = diagnostic.fix.edits if diagnostic.fix is not None else ()
         edited = [indexes.span(edit.path, edit.start, edit.end) for edit in edits]

@@ -19,6 +19,7 @@ import msgspec
 
 from rnnlint import __version__
 from rnnlint.diagnostic import Diagnostic, Fix, Notice, Span, Withheld
+from rnnlint.flow import Flow
 from rnnlint.opening import (
     Opened,
     Project,
@@ -86,6 +87,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Repairs that were not carried out, because they did not stand the test."""
     rules: dict[str, Page] = {}
     """The pages of rules by code, where the report holds them."""
+    flows: tuple[Flow, ...] = ()
+    """The training loops that pass through what was asked about."""
 
     @property
     def unsafe_fixes(self) -> bool:
@@ -108,6 +111,8 @@ class Findings(msgspec.Struct, frozen=True):
     """Whether every file could be read; what stood in the way may be gone the next time."""
     digests: dict[str, str] = {}
     """Names the contents of the files that a repair may edit."""
+    flows: tuple[Flow, ...] = ()
+    """How the project trains."""
 
 
 def check(request: Request, progress: Progress | None = None) -> Outcome:
@@ -178,6 +183,11 @@ def outcome_of(
         settings=project.settings,
         fixed=fixed,
         withheld=withheld,
+        flows=tuple(
+            flow
+            for flow in findings.flows
+            if any(stop.span.path in asked.reported for stop in flow.stops)
+        ),
     )
     return relative(outcome, project.root, project.cwd)
 
@@ -399,6 +409,10 @@ def relative(outcome: Outcome, root: Path, cwd: Path) -> Outcome:
         withheld=tuple(
             replace(each, diagnostic=diagnostic(each.diagnostic)) for each in outcome.withheld
         ),
+        flows=tuple(
+            replace(flow, stops=tuple(replace(stop, span=span(stop.span)) for stop in flow.stops))
+            for flow in outcome.flows
+        ),
     )
 
 
@@ -424,4 +438,5 @@ def merged(opened: Opened, outcomes: Sequence[Outcome], seconds: float) -> Outco
         settings=opened.settings,
         fixed=tuple(d for outcome in outcomes for d in outcome.fixed),
         withheld=tuple(each for outcome in outcomes for each in outcome.withheld),
+        flows=tuple(flow for outcome in outcomes for flow in outcome.flows),
     )
