@@ -19,6 +19,7 @@ from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
 from rnnlint.engine import Findings, Progress
 from rnnlint.flow import Flow
 from rnnlint.lowering import ir
+from rnnlint.lowering.recollection import Recollection
 from rnnlint.project.cache import Blobs, Cache
 from rnnlint.project.config import FixStyle, Settings
 from rnnlint.project.discovery import ProjectFile
@@ -55,6 +56,7 @@ def analyse_project(
     cache: Cache,
     ignore_suppressions: bool = False,
     progress: Progress | None = None,
+    recollection: Recollection | None = None,
 ) -> Findings:
     """Analyse a whole project.
 
@@ -67,11 +69,13 @@ def analyse_project(
         cache: where to find and keep facts and representations.
         ignore_suppressions: whether to report what comments silence, too.
         progress: called as files are lowered.
+        recollection: what this process remembers of the last analysis of the project.
     """
+    recollection = recollection or Recollection()
     reader = _Reader(root, settings, overlay)
     graph = ImportGraph(files)
-    sources = reader.sources(_sifted(reader, files, overlay, cache))
-    lowered, problems = _lower(sources, settings.max_file_size, cache, progress)
+    sources = reader.sources(_sifted(reader, files, overlay, cache, recollection))
+    lowered, problems = _lower(sources, settings.max_file_size, cache, progress, recollection)
     indexes = _Indexes(sources)
     broken = [_unparsable(each, len(sources[each.path].text), indexes) for each in problems]
     infos = registry.available(settings.plugins)
@@ -140,20 +144,33 @@ class _Reader:
 
 
 def _sifted(
-    reader: _Reader, files: Mapping[str, ProjectFile], overlay: Mapping[str, bytes], cache: Cache
+    reader: _Reader,
+    files: Mapping[str, ProjectFile],
+    overlay: Mapping[str, bytes],
+    cache: Cache,
+    recollection: Recollection,
 ) -> tuple[str, ...]:
     """The files to parse, with the help of what the last run noted of each."""
-    stored = cache.load(RECORDS)
-    known: dict[str, FileRecord] = {}
-    if stored is not None:
-        with contextlib.suppress(msgspec.MsgspecError):
-            known = msgspec.msgpack.decode(stored, type=dict[str, FileRecord])
-    fresh = {path: record for path, record in known.items() if path not in overlay}
+    known = recollection.records or _stored_records(cache)
+    # What lies over a file has no time of change, so it is known by its digest alone.
+    fresh = {
+        path: msgspec.structs.replace(record, mtime_ns=-1) if path in overlay else record
+        for path, record in known.items()
+    }
     result = sift(sorted(files.values()), reader.read, fresh)
     reader.notices.update((notice.path, notice) for notice in result.notices)
+    recollection.records = result.records
     if not overlay and result.records != known:
         cache.store(RECORDS, msgspec.msgpack.encode(result.records))
     return result.selected
+
+
+def _stored_records(cache: Cache) -> dict[str, FileRecord]:
+    stored = cache.load(RECORDS)
+    if stored is not None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(stored, type=dict[str, FileRecord])
+    return {}
 
 
 # --- lowering --------------------------------------------------------------
@@ -169,19 +186,22 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 def _lower(
-    sources: dict[str, Source], limit: int, cache: Cache, progress: Progress | None
+    sources: dict[str, Source],
+    limit: int,
+    cache: Cache,
+    progress: Progress | None,
+    recollection: Recollection,
 ) -> tuple[dict[str, ir.FileIR], list[_Problem]]:
     """The representation of each source, from the cache where it is known."""
     blobs = Blobs(cache, "representations")
     lowered: dict[str, ir.FileIR] = {}
     missing: dict[str, str] = {}
     for path, source in sources.items():
-        stored = blobs.get(source.digest)
-        known = None if stored is None else _decoded(stored)
-        if isinstance(known, ir.FileIR):
-            lowered[path] = known
-        else:
+        known = recollection.representation(source) or _stored(blobs, source)
+        if known is None:
             missing[path] = source.text
+        else:
+            lowered[path] = known
     problems: list[_Problem] = []
     mended: dict[str, str] = {}
     for path, result in _lowered(missing, limit, progress):
@@ -194,6 +214,9 @@ def _lower(
             problems += found or [_of_file(sources[path], decoded)]
             if found:
                 mended[path] = text
+    for path, representation in lowered.items():
+        recollection.remember(sources[path], representation)
+    recollection.keep_only(set(sources))
     for path, result in _lowered(mended, limit, progress):
         decoded = _decoded(result)
         if isinstance(decoded, ir.FileIR):
@@ -202,6 +225,12 @@ def _lower(
             problems.append(_of_file(sources[path], decoded))
     blobs.save()
     return lowered, problems
+
+
+def _stored(blobs: Blobs, source: Source) -> ir.FileIR | None:
+    stored = blobs.get(source.digest)
+    decoded = None if stored is None else _decoded(stored)
+    return decoded if isinstance(decoded, ir.FileIR) else None
 
 
 def _lowered(

@@ -33,6 +33,7 @@ from rnnlint.project.config import Settings, settings_digest
 from rnnlint.project.discovery import shown
 
 if TYPE_CHECKING:
+    from rnnlint.lowering.recollection import Recollection
     from rnnlint.reporting.page import Page
 
 __all__ = [
@@ -266,7 +267,10 @@ def _state_of_code(plugins: Sequence[str]) -> str:
 
 
 def findings_of(
-    project: Project, cache: Cache, progress: Progress | None = None
+    project: Project,
+    cache: Cache,
+    progress: Progress | None = None,
+    recollection: Recollection | None = None,
 ) -> tuple[Findings, bool]:
     """The findings of a project, and whether the cache had them because nothing changed."""
     stamp = _stamp(project)
@@ -279,7 +283,7 @@ def findings_of(
             findings = Findings()
         if findings.stamp == stamp:
             return findings, True
-    findings = analysed(project, project.contents, cache, progress)
+    findings = analysed(project, project.contents, cache, progress, recollection)
     findings = msgspec.structs.replace(findings, stamp=stamp)
     if not project.contents and findings.complete:
         cache.store(pack, msgspec.msgpack.encode(findings))
@@ -295,6 +299,7 @@ def analysed(
     contents: Mapping[str, bytes],
     cache: Cache,
     progress: Progress | None = None,
+    recollection: Recollection | None = None,
 ) -> Findings:
     """The findings of a project, worked out, with some contents in the place of what is on disk."""
     from rnnlint import analysis
@@ -308,6 +313,7 @@ def analysed(
         cache=cache,
         ignore_suppressions=project.request.ignore_noqa,
         progress=progress,
+        recollection=recollection,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -377,6 +377,25 @@ def _fields_with_nodes(kind: type[msgspec.Struct]) -> tuple[str, ...]:
         for name, annotation in kind.__annotations__.items()
         if not _PLAIN.issuperset(_WORD.findall(annotation))
     )
+
+
+def moved(block: tuple[Stmt, ...], shift: int) -> tuple[Stmt, ...]:
+    """Statements as they are where their text stands further down, or with a shift below 0 up."""
+    return tuple(_moved(statement, shift) for statement in block)
+
+
+def _moved(value: Any, shift: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple([_moved(inner, shift) if inner else inner for inner in value])
+    if not isinstance(value, Node):
+        return value
+    kind = type(value)
+    fields = [value.start + shift, value.end + shift]
+    nodes = _fields_with_nodes(kind)
+    for name in kind.__struct_fields__[2:]:
+        inner = getattr(value, name)
+        fields.append(_moved(inner, shift) if inner and name in nodes else inner)
+    return kind(*fields)
 
 
 _PLAIN = frozenset("int str bool float None tuple".split())

@@ -1,0 +1,51 @@
+"""What a process that goes on, such as a language server, remembers of a project's files."""
+
+from __future__ import annotations
+
+from rnnlint.lowering import ir
+from rnnlint.lowering.again import lower_again
+from rnnlint.project.sift import FileRecord
+from rnnlint.project.source import Source
+
+
+class Recollection:
+    """The files of one project as they were at the last analysis in which they could be parsed.
+
+    It holds what follows from the text of a file alone, so it is never out of date, only of
+    less use.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, FileRecord] = {}
+        """What the last sift noted of each file."""
+        self._files: dict[str, tuple[Source, ir.FileIR]] = {}
+
+    def representation(self, source: Source) -> ir.FileIR | None:
+        """A file's representation, for which only what is new is lowered; None if that fails."""
+        remembered = self._files.get(source.path)
+        if remembered is None:
+            return None
+        before, known = remembered
+        if before.digest == source.digest:
+            return known
+        return lower_again(source.text, before.text, known, _lowered_by_itself)
+
+    def remember(self, source: Source, representation: ir.FileIR) -> None:
+        """Keep what a file was lowered to."""
+        self._files[source.path] = (source, representation)
+
+    def keep_only(self, paths: set[str]) -> None:
+        """Forget the files that a project no longer has, or that no longer matter."""
+        for path in self._files.keys() - paths:
+            del self._files[path]
+
+
+def _lowered_by_itself(text: str) -> ir.FileIR | None:
+    """A part of a file lowered in this process, unless its nesting might crash the parser."""
+    from rnnlint.lowering.lower import lower
+    from rnnlint.lowering.nesting import endless_expression, is_tame
+
+    if not is_tame(text) or endless_expression(text) is not None:
+        return None
+    lowered = lower(text)
+    return lowered if isinstance(lowered, ir.FileIR) else None
