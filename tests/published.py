@@ -1,0 +1,83 @@
+"""The checkout as others get it: a repository with a tag, whatever is not committed included."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import rnnlint
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ADDRESS = "https://github.com/rnnlint/rnnlint"
+TAG = f"v{rnnlint.__version__}"
+_NOT_INSTALLED = (".*", "build", "dist", "*.egg-info", "__pycache__", "benchmarks", "fixtures")
+_IDENTITY = {
+    f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    """All that an installation needs, so that nothing is built in the tree."""
+    ignored = shutil.ignore_patterns(*_NOT_INSTALLED, "tests")
+    shutil.copytree(CHECKOUT, folder, ignore=ignored)
+    shutil.copy(CHECKOUT / ".pre-commit-hooks.yaml", folder)
+    return folder
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This environment without what a run of tests, or a hook around it, would add to it."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "PRE_COMMIT", "PYTHON", "RNNLINT_", "GITHUB_", "SKIP"))
+    }
+    return {**kept, **_IDENTITY, "NO_COLOR": "1", **more}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in a repository, which it makes if there is none."""
+    return subprocess.run(
+        ["git", "-c", "core.hooksPath=/dev/null", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def repository(folder: Path) -> Path:
+    """Make a folder a repository with all that it holds committed."""
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "All there is")
+    return folder
+
+
+def published(folder: Path) -> dict[str, str]:
+    """Publish the checkout in a folder, and return what lets git find it at its real address."""
+    git(repository(copy_of_checkout(folder)), "tag", TAG)
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{folder.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": ADDRESS,
+    }
+
+
+def snippets(language: str, section: str) -> list[str]:
+    """The code blocks of a language in a section of README.md, word for word."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"(?ms)^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text)
+    assert found is not None, f"README.md has no section {section!r}"
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", found[1])
+
+
+def lay(folder: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
