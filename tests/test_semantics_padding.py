@@ -405,6 +405,9 @@ FIXED = {
     "something unseen": "unseen(batch)",
     "unpadded zeros": "torch.zeros(len(batch), 20)",
     "whole rows": "rows_of(torch.zeros(len(batch), 20), batch)",
+    "random ids that begin with keys": "begun(torch.randint(0, 9, (len(batch), 20)), *batch)",
+    "random numbers that begin with keys": "begun(torch.rand(len(batch), 20), *batch)",
+    "numbers in order that begin with keys": "begun(torch.arange(20).unsqueeze(0), *batch)",
     "two arrays in one": "joined(torch.zeros(len(batch), 20), *batch)",
     "two blocks in one": "blocks(np.zeros((len(batch), 20)), *batch)",
 }
@@ -422,6 +425,9 @@ def joined(both, first, second):
     both[:len(first)] = first
     both[len(first):] = second
     return both
+def begun(reads, keys, *others):
+    reads[:, :len(keys)] = keys
+    return reads
 def blocks(both, first, second):
     both[:first.shape[0], :first.shape[1]] = first
     return both

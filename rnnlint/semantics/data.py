@@ -35,7 +35,7 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         return Tensor(fresh=True, filled=filled, device=device, drawn=drawn)
     steps = (Step(place, "is created on the accelerator"),) if device == "gpu" else ()
     return Tensor(
-        fresh=True,
+        fresh=entry.kind not in _NUMBERED,
         filled=filled,
         made_at=place,
         axes=axes.of_sizes(given),
@@ -44,6 +44,10 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         device_steps=steps,
         drawn=_drawn(run, entry.kind, place),
     )
+
+
+_NUMBERED = ("randint", "arange")
+"""What is made of integers that differ, as data does."""
 
 
 def _is_random(kind: str) -> bool:

@@ -186,12 +186,12 @@ def written(
     """`tensor[parts] = value`: what the tensor is afterwards.
 
     Copying each sequence into the front (or back) of a row of zeros, up to its
-    own length, pads the batch.
+    own length, pads the batch.  A row of random numbers is data before and after.
     """
     calls = tensor.calls | tensors.graph_of(value)
     padding = tensor.padding
     has_rows = False
-    if tensor.fresh and padding is None:
+    if tensor.fresh and padding is None and tensor.drawn is None:
         side = "" if _is_one_wide(tensor, parts) else _filled_side(parts)
         if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):
             step = Step(place, "copies each sequence into a longer row of zeros")
