@@ -112,8 +112,8 @@ class ForgetBiasAtZero(Rule):
         for layer in program.layers:
             if not layer.kind.startswith("LSTM"):
                 continue
-            astray = self._astray(program, layer)
-            if astray is not None:
+            raised = self._astray(program, layer)
+            for astray in raised[:1]:
                 yield self.report(
                     program,
                     astray.place,
@@ -123,7 +123,9 @@ class ForgetBiasAtZero(Rule):
                     trail=[Step(layer.place or astray.place, f"the {layer.kind} is built here")],
                     fix=move_to_forget_gate(program, astray.place),
                 )
-            zeroed = self._zeroed(program, layer)
+            # A one in the wrong place is meant for this gate: that is one fault, not two.
+            meant = {_step(init) for init in raised}
+            zeroed = [init for init in self._zeroed(program, layer) if _step(init) not in meant]
             if not zeroed:
                 continue
             last = max(zeroed, key=lambda init: init.time)
@@ -138,13 +140,13 @@ class ForgetBiasAtZero(Rule):
                 fix=raise_forget_bias(program, _last_places(zeroed)),
             )
 
-    def _astray(self, program: Program, layer: values.Layer) -> Init | None:
-        """A fill of the first quarter of a bias where none raises the second."""
+    def _astray(self, program: Program, layer: values.Layer) -> list[Init]:
+        """Fills of the first quarter of a bias where none raises the second."""
         fills = [init for init in program.inits_of(layer) if init.parameter.name.startswith("bias")]
         if any(init.parameter.part == "forget" for init in fills):
-            return None
+            return []
         raised = [init for init in fills if init.parameter.part == "input" and _is_raised(init)]
-        return next((init for init in raised if not init.hypothetical), None)
+        return [init for init in raised if not init.hypothetical]
 
     def _zeroed(self, program: Program, layer: values.Layer) -> list[Init]:
         """Fills that leave a forget gate at zero: both biases of it, and none is raised."""
