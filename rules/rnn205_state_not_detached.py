@@ -85,6 +85,19 @@ from rnnlint.api import (
     tensors,
 )
 
+FREED = (
+    "this state comes from the previous iteration with its graph: the second backward pass runs "
+    "into a graph that is already freed"
+)
+KEPT = (
+    "this state comes from the previous iteration with its graph, which retain_graph=True keeps: "
+    "each backward pass goes on through all iterations before it"
+)
+EFFECT_OF_KEPT = (
+    "each iteration is slower than the one before, and raises where the optimizer has changed "
+    "weights that the old graph needs"
+)
+
 
 class StateNotDetached(Rule):
     level = Level.ERROR
@@ -107,8 +120,7 @@ class StateNotDetached(Rule):
                 yield self.report(
                     program,
                     program.receives_state(call, loop),
-                    "this state comes from the previous iteration with its graph: the second "
-                    "backward pass runs into a graph that is already freed",
+                    KEPT if backward.retains_graph else FREED,
                     help="detach the state before it is used again: "
                     "h = h.detach(), or tuple(s.detach() for s in state)",
                     trail=[
@@ -116,6 +128,7 @@ class StateNotDetached(Rule):
                         Step(backward.place, "each iteration runs backward"),
                         *program.call_path(call, "it comes back here"),
                     ],
+                    effect=EFFECT_OF_KEPT if backward.retains_graph else None,
                     fix=detach_state(program, call, loop),
                 )
                 break
