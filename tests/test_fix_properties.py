@@ -181,7 +181,9 @@ def edited(before: str, edits: Sequence[Edit]) -> str:
     after, end = "", 0
     for edit in sorted(edits, key=lambda one: (one.start, one.end)):
         after += before[end : edit.start]
-        old.append((edit.start, edit.end))
+        # One more name to import stands behind the statement that it changes.
+        grows = edit.start == edit.end and edit.replacement.startswith(",")
+        old.append((edit.start - grows, edit.end))
         new.append((len(after), len(after) + len(edit.replacement)))
         after, end = after + edit.replacement, edit.end
     after += before[end:]

@@ -125,6 +125,35 @@ def test_a_statement_is_taken_away(text: str, expected: str) -> None:
     assert carried_out(text, operations.Remove(*at(text, "b()"))) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("for x in y:\n    b()\n    \n\n    c()\n", "for x in y:\n    c()\n"),
+        ("for x in y:\n    # why\n    b()\n\n    c()\n", "for x in y:\n    # why\n\n    c()\n"),
+        ("def f():\n    a()\n\n    b()\n\n    c()\n", "def f():\n    a()\n\n    c()\n"),
+        ("def f():\n    a()\n\n    b()\n\n\nc()\n", "def f():\n    a()\n\n\nc()\n"),
+        ("def f():\n    a()\n    b()\n\n    c()\n", "def f():\n    a()\n\n    c()\n"),
+        ("def f():\n    a()\n\n    b()\n    c()\n", "def f():\n    a()\n\n    c()\n"),
+        ("if a:\n    b()\n\nc()\n", "if a:\n    pass\n\nc()\n"),
+        ("import a\n\n\nb()\n", "import a\n\n\n"),
+        ("b()\n\nc()\n", "\nc()\n"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_blank_lines_that_set_a_statement_off_go_with_it(
+    text: str, expected: str, newline: str
+) -> None:
+    text, expected = (one.replace("\n", newline) for one in (text, expected))
+    assert carried_out(text, operations.Remove(*at(text, "b()"))) == expected
+
+
+def test_a_comment_goes_with_the_statement_below_it() -> None:
+    text = "def f():\n    a()\n\n    # all of b\n    b()\n\n    c()\n"
+    comment = text.index("    # all")
+    wanted = operations.Remove(*at(text, "b()"), comment)
+    assert carried_out(text, wanted) == "def f():\n    a()\n\n    c()\n"
+
+
 def test_a_statement_is_moved_into_another_block() -> None:
     text = dedented("""
         for epoch in epochs:

@@ -142,6 +142,11 @@ class Layout:
         before = max(self.text.rfind("\n", 0, offset), self.text.rfind("\r", 0, offset))
         return before + 1
 
+    def line_above(self, start: int) -> int:
+        """Where the line above one begins that begins here, or the text."""
+        end = start - (2 if self.text.endswith("\r\n", 0, start) else 1)
+        return self.line_start(max(end, 0))
+
     def line_end(self, offset: int) -> int:
         """Where the line of an offset ends, before its line break."""
         end = LINE_END.search(self.text, offset)
@@ -152,6 +157,11 @@ class Layout:
         end = LINE_END.search(self.text, offset)
         last = self._end_around(offset)
         return min(end.end(), last) if end is not None else last
+
+    def is_blank(self, offset: int) -> bool:
+        """Whether a whole line of the text or cell begins here, and nothing stands on it."""
+        end = self.next_line(offset)
+        return offset < end and not self.text[offset:end].strip()
 
     def ends_openly(self, offset: int) -> bool:
         """Whether the text or cell ends here, and its last line in no line break."""

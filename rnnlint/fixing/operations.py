@@ -67,6 +67,9 @@ class Rewrite(Operation, frozen=True):
 class Remove(Operation, frozen=True):
     """Takes away the statement in which the node lies."""
 
+    comment: int | None = None
+    """Where the line of a comment above it begins that goes, too."""
+
 
 class Move(Operation, frozen=True):
     """Takes the statement in which the node lies to another, of the same file."""

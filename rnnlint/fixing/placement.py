@@ -169,7 +169,10 @@ class _File:
             return [Change(statement.start, statement.end, "pass")]
         if self._has_its_lines(statement):
             start = self.layout.line_start(statement.start)
-            return [Change(start, self.layout.next_line(statement.end), "")]
+            if operation.comment is not None:
+                start = operation.comment
+            end = self.layout.next_line(statement.end)
+            return [Change(start, self._behind_blank_lines(statement, start, end), "")]
         number = statement.block.index(statement.node)
         for following in statement.block[number + 1 : number + 2]:
             start = self.layout.extent(following)[0]
@@ -178,6 +181,24 @@ class _File:
         if number == 0:
             raise CannotPlaceError("the statement shares its line with the head of its block")
         return [Change(self.layout.extent(statement.block[number - 1])[1], statement.end, "")]
+
+    def _behind_blank_lines(self, statement: Statement, start: int, end: int) -> int:
+        """Where text goes on without the blank lines that only set a statement off.
+
+        Those are all behind the first of a block, and as many as stand on either side of another.
+        """
+        layout, behind = self.layout, [end]
+        while layout.is_blank(behind[-1]):
+            behind.append(layout.next_line(behind[-1]))
+        above = start
+        before = 0
+        while above and layout.is_blank(layout.line_above(above)):
+            above, before = layout.line_above(above), before + 1
+        opens = statement.number == 0 and len(statement.block) > 1 and bool(statement.parents)
+        head = layout.text[layout.line_above(above) : above].strip()
+        if opens and not before and not head.startswith("#"):
+            return behind[-1]
+        return behind[min(before, len(behind) - 1)]
 
     def move(self, operation: operations.Move) -> list[Change]:
         layout = self.layout

@@ -133,8 +133,8 @@ class _Applied:
         if isinstance(statement, ir.Assign) and statement.value == call:
             names = [layout.text[one.start : one.end] for one in statement.targets]
             if names == [text]:
-                remove = operations.Remove(path, call.start, call.end)
-                return [*_without_comment(path, layout, statement.start, self._kind), remove]
+                comment = _comment_above(layout, statement.start, self._kind)
+                return [operations.Remove(path, call.start, call.end, comment)]
         around = path_to(statement, call)
         parent = around[-2] if len(around) > 1 else statement
         if not isinstance(operand, _TIGHT) and not isinstance(parent, _LOOSE_PARENTS):
@@ -172,15 +172,13 @@ class _Applied:
         return operations.Replace(path, call.func.start, call.func.end, code)
 
 
-def _without_comment(
-    path: str, layout: Layout, offset: int, kind: str
-) -> Iterator[operations.AnyOperation]:
-    """A line above a statement that says nothing but that there is an activation goes with it."""
+def _comment_above(layout: Layout, offset: int, kind: str) -> int | None:
+    """Where a comment begins that says nothing but that there is an activation below."""
     end = layout.line_start(offset)
-    start = layout.line_start(max(end - 1, 0))
+    start = layout.line_above(end)
     words = layout.text[start:end].strip().lower()
-    if re.fullmatch(rf"#\W*(?:(?:apply|applying|the|a|then|use|take)\W+)*{kind}\W*", words):
-        yield operations.Replace(path, start, end, "")
+    says = rf"#\W*(?:(?:apply|applying|the|a|then|use|take)\W+)*{kind}\W*"
+    return start if re.fullmatch(says, words) else None
 
 
 def _without_last(
