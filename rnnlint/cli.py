@@ -120,6 +120,10 @@ def check(**chosen: Any) -> None:
         paths, notices = engine.show_files(request)
         write("".join(path + "\n" for path in paths))
         context.exit(_shown_with(notices, options))
+    elif options.watch:
+        from rnnlint.commands import watching
+
+        watching.watch(request, options)
     else:
         context.exit(_run(request, options))
 

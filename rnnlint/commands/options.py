@@ -45,6 +45,14 @@ _PLAIN = (
     "fix_style",
 )
 
+_CONTRADICTIONS = {
+    # Comments that silence are not written while findings are repaired, or silence nothing.
+    "add_noqa": ("fix", "fix_only", "diff", "statistics", "ignore_noqa"),
+    # What is edited by somebody is not edited by us at the same time.
+    "watch": ("fix", "fix_only", "diff", "add_noqa", "show_files", "show_settings"),
+}
+"""Options that exclude others."""
+
 
 def _option(section: str, *declarations: str, **attributes: Any) -> Callable[[_Command], _Command]:
     return click.option(*declarations, cls=SectionedOption, section=section, **attributes)
@@ -95,6 +103,7 @@ class Chosen(msgspec.Struct, frozen=True):
     respect_gitignore: bool | None
     stdin_filename: str | None
     show_files: bool
+    watch: bool
     output_format: str | None
     output_file: str | None
     statistics: bool
@@ -166,6 +175,7 @@ _OPTIONS = (
         help="The file that the standard input, given as '-', stands for.",
     ),
     _flag("Files", "--show-files", "List the files that would be looked at, and stop."),
+    _flag("Files", "--watch -w", "Check again whenever a file changes, until Ctrl-C."),
     _option(
         "Output",
         "--output-format",
@@ -240,12 +250,18 @@ def request_of(options: Chosen) -> Request:
 
 
 def _reject_contradictions(options: Chosen) -> None:
-    """Comments that silence are not written while findings are repaired, or silence nothing."""
-    if options.add_noqa:
-        for name in ("fix", "fix_only", "diff", "statistics", "ignore_noqa"):
-            if getattr(options, name):
-                other = name.replace("_", "-")
-                raise click.UsageError(f"--add-noqa and --{other} exclude each other: give one")
+    """What cannot be done in one run is not done by halves."""
+    for name, others in _CONTRADICTIONS.items():
+        for other in others:
+            if getattr(options, name) and getattr(options, other):
+                both = f"{_named(name)} and {_named(other)}"
+                raise click.UsageError(f"{both} exclude each other: give one")
+    if options.watch and "-" in options.paths:
+        raise click.UsageError("--watch wants files, and '-' is none: give one or the other")
+
+
+def _named(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _standard_input() -> bytes:
@@ -259,7 +275,7 @@ def reject_empty(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         values = value if isinstance(value, tuple) else (value,)
         if any(isinstance(each, str) and not each.strip(" ,") for each in values):
-            what = "a path" if name == "paths" else f"the value of --{name.replace('_', '-')}"
+            what = "a path" if name == "paths" else f"the value of {_named(name)}"
             raise click.UsageError(f"{what} is empty: give one, or leave it out")
 
 
