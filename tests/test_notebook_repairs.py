@@ -268,8 +268,8 @@ def inserted(data: bytes, words: str, where: Any) -> list[str]:
 
 
 def test_what_follows_the_last_line_of_a_cell_ends_it() -> None:
-    assert inserted(written(*CELLS), "b = 2", "after") == [CELLS[0], "a = 1\nb = 2\nf()", "c = 3"]
-    assert inserted(written("a = 1\n", "c"), "a = 1", "after") == ["a = 1\nf()\n", "c"]
+    assert inserted(written(*CELLS), "b = 2", "after") == [CELLS[0], "a = 1\nb = 2\nf();", "c = 3"]
+    assert inserted(written("a = 1\n", "c"), "a = 1", "after") == ["a = 1\nf();\n", "c"]
     assert inserted(written("if 1:\n  a = 1", "c"), "a = 1", "after")[0] == "if 1:\n  a = 1\n  f()"
 
 
@@ -308,7 +308,24 @@ def test_the_last_line_of_a_cell_becomes_another() -> None:
     data = written(*CELLS)
     path, start, end = at(data, "b = 2")
     insert = operations.Insert(path, start, end, ("f()",), where="after")
-    assert placed(data, insert, operations.Remove(path, start, end))[1] == "a = 1\nf()"
+    assert placed(data, insert, operations.Remove(path, start, end))[1] == "a = 1\nf();"
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "expected"),
+    [
+        ("b = 2", "clip(x)", "b = 2\nclip(x);"),
+        ("b = 2  # two\n\n", "clip(x)", "b = 2  # two\nclip(x);\n\n"),
+        ("b = 2", "scheduler.step()", "b = 2\nscheduler.step()"),
+        ("b = 2", "c = clip(x)", "b = 2\nc = clip(x)"),
+        ("b = 2\nc = 3", "clip(x)", "b = 2\nclip(x)\nc = 3"),
+        ("if a:\n    b = 2", "clip(x)", "if a:\n    b = 2\n    clip(x)"),
+    ],
+)
+def test_what_ends_a_cell_shows_no_value(cell: str, code: str, expected: str) -> None:
+    data = written(cell, "d = 4")
+    path, start, end = at(data, "b = 2")
+    assert placed(data, operations.Insert(path, start, end, (code,)))[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -316,7 +333,17 @@ def test_the_last_line_of_a_cell_becomes_another() -> None:
     [
         (CELLS, "{numpy.zeros}(1)", ["import os\nimport torch\nfrom numpy import zeros"]),
         (CELLS, "{torch.nn.utils.rnn.pad}(1)", [CELLS[0]]),
-        (("a = 1\nb = 2",), "{torch.ones}(1)", ["import torch\n\n\na = 1\nb = 2\ntorch.ones(1)"]),
+        (("a = 1\nb = 2",), "{torch.ones}(1)", ["import torch\n\n\na = 1\nb = 2\ntorch.ones(1);"]),
+        (
+            ("%%time\na = 1\nb = 2",),
+            "c = {torch.ones}(1)",
+            ["%%time\nimport torch\n\n\na = 1\nb = 2\nc = torch.ones(1)"],
+        ),
+        (
+            ("%%bash\nls", "%matplotlib inline\n!ls", "b = 2"),
+            "c = {torch.ones}(1)",
+            ["%%bash\nls", "%matplotlib inline\n!ls", "import torch\n\n\nb = 2\nc = torch.ones(1)"],
+        ),
         (
             ("import torch\nfrom torch import nn", "import os", "b = 2"),
             "{from torch.optim import SGD}",
@@ -330,12 +357,12 @@ def test_the_last_line_of_a_cell_becomes_another() -> None:
         (
             ("def f(): pass", "import torch", "b = 2", "from torch.optim import SGD"),
             "{torch.optim.SGD}(1)",
-            ["def f(): pass", "import torch", "b = 2\ntorch.optim.SGD(1)"],
+            ["def f(): pass", "import torch", "b = 2\ntorch.optim.SGD(1);"],
         ),
         (
             ("with x: pass", "import torch", "b = 2", "import numpy"),
             "{numpy.zeros}(1)",
-            ["with x: pass", "import torch\nfrom numpy import zeros", "b = 2\nzeros(1)"],
+            ["with x: pass", "import torch\nfrom numpy import zeros", "b = 2\nzeros(1);"],
         ),
     ],
 )

@@ -167,6 +167,11 @@ class Layout:
         """Whether the text or cell ends here, and its last line in no line break."""
         return offset == self._end_around(offset) and self.text[offset - 1 : offset] not in _BREAKS
 
+    def is_last_of_cell(self, offset: int) -> bool:
+        """Whether nothing stands behind the line of an offset in its cell of a notebook."""
+        start = self.next_line(offset)
+        return self.is_notebook and not self.text[start : self._end_around(start)].strip()
+
     def is_first(self, offset: int) -> bool:
         """Whether the text or cell begins here."""
         return not offset or self._end_around(offset - 1) < offset

@@ -136,7 +136,7 @@ class Imports:
             return ordered, text
         after = near or self._last or self._docstring()
         if after is None:
-            first = layout.body[0] if layout.body else None
+            first = next((one for one in layout.body if not self._is_magic(one)), None)
             start = layout.extent(first)[0] if first is not None else 0
             return layout.line_start(start), text + newline * 2
         blank = "" if isinstance(after, (ir.Import, ir.ImportFrom)) else newline
@@ -144,6 +144,11 @@ class Imports:
         if layout.ends_openly(end):
             return end, newline + blank + text.removesuffix(newline)
         return end, blank + text
+
+    def _is_magic(self, node: ir.Stmt) -> bool:
+        """Whether a statement stands for a magic of a notebook, before which nothing may stand."""
+        value = node.value if isinstance(node, ir.ExprStmt) else None
+        return self._layout.is_notebook and isinstance(value, ir.Name) and value.id == "_"
 
     def _docstring(self) -> ir.Stmt | None:
         first = self._layout.body[0] if self._layout.body else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -26,6 +27,8 @@ _NAMED = re.compile(
 )
 _SAME_LINE = re.compile(r"[ \t]*;[ \t]*")
 _LINE_BREAK = re.compile(r"(?:\r\n|\r|\n)\Z")
+_GIVES_NOTHING = ("step", "zero_grad", "unscale_", "backward", "update")
+"""Methods that return None."""
 _REST = re.compile(r"[ \t]*;?[ \t]*(#[^\r\n]*)?")
 
 
@@ -133,6 +136,8 @@ class _File:
         if not self._has_its_lines(statement):
             return self._within_line(statement, lines, where)
         indentation = layout.indentation(statement.start)
+        if where == "after" and not indentation and layout.is_last_of_cell(statement.end):
+            lines = _without_output(lines)
         block = "".join(f"{indentation}{line}{layout.newline}" for line in lines)
         if where == "before":
             at = layout.line_start(statement.start)
@@ -256,6 +261,16 @@ def _never_ends(node: ir.Stmt) -> bool:
     """Whether the statement is left for another place than that behind it."""
     leaves = isinstance(node, ir.Jump) and node.kind != "pass"
     return leaves or isinstance(node, (ir.Return, ir.Raise))
+
+
+def _without_output(lines: list[str]) -> list[str]:
+    """Lines that end a cell: a notebook shows the value of the last, unless `;` follows it."""
+    last = ast.parse("\n".join(lines)).body[-1]
+    if not isinstance(last, ast.Expr) or not isinstance(last.value, ast.Call):
+        return lines
+    function = last.value.func
+    name = function.attr if isinstance(function, ast.Attribute) else ""
+    return lines if name in _GIVES_NOTHING else [*lines[:-1], f"{lines[-1]};"]
 
 
 def _indented(line: str, unit: str) -> str:
