@@ -188,6 +188,23 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
         write(render_markdown(pages))
 
 
+@application.command(short_help="Serve an editor.")
+@click.option("--stdio", is_flag=True, help="Speak over the standard streams, as always.")
+def server(stdio: bool) -> None:
+    """Tell an editor what is found while code is being written.
+
+    This is a server of the language server protocol: an editor starts it.  The README says
+    how to set up yours.
+    """
+    try:
+        from rnnlint.server.serving import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("lsprotocol", "pygls"):
+            raise
+        fail("the language server is not installed; run: pip install 'rnnlint[server]'")
+    click.get_current_context().exit(serve())
+
+
 @application.command(short_help="Remove the cache.")
 @click.option("--cache-dir", metavar="PATH", help="Where the cache is, if the settings do not say.")
 def clean(cache_dir: str | None) -> None:

@@ -8,6 +8,7 @@ is withheld; the pass is tried again without it.  Nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,9 @@ from rnnlint.opening import Opened, Project
 from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.source import Source, read_source, source_from_bytes
 from rnnlint.reporting.report import file_or_cell
+
+if TYPE_CHECKING:
+    from rnnlint.lowering.recollection import Recollection
 
 MAX_PASSES = 10
 _CHANGED = "changed on disk meanwhile, so it was left alone"
@@ -85,7 +89,19 @@ def _repaired(project: Project, wishes: Wishes, progress: Progress | None) -> Re
     below = engine.cache_of(project)
     cache = below if below.folder is not None else Memory(below)
     findings, _ = engine.findings_of(project, cache, progress)
-    loop = _Loop(project, findings, Memory(cache), progress)
+    return repaired(project, findings, wishes, cache, progress)
+
+
+def repaired(
+    project: Project,
+    findings: Findings,
+    wishes: Wishes,
+    cache: Cache,
+    progress: Progress | None = None,
+    recollection: Recollection | None = None,
+) -> Repaired:
+    """Repair a project, in memory, of which it is known what there is to find."""
+    loop = _Loop(project, findings, Memory(cache), progress, recollection)
     loop.run(wishes)
     return loop.result()
 
@@ -120,12 +136,18 @@ class _Loop:
     """The passes over one project."""
 
     def __init__(
-        self, project: Project, findings: Findings, cache: Cache, progress: Progress | None
+        self,
+        project: Project,
+        findings: Findings,
+        cache: Cache,
+        progress: Progress | None,
+        recollection: Recollection | None,
     ) -> None:
         self._project = project
         self._findings = findings
         self._cache = cache
         self._progress = progress
+        self._recollection = recollection
         self._before: dict[str, Source] = {}
         self._sources: dict[str, Source] = {}
         self._done: list[Repair] = []
@@ -214,7 +236,8 @@ class _Loop:
     def _why_not(self, paths: Iterable[str]) -> str | None:
         try:
             for path in paths:
-                if self._project.contents and path not in self._project.contents:
+                is_stream = self._project.request.stdin is not None
+                if is_stream and path not in self._project.contents:
                     return f"it changes {path} too, and the standard input is one file"
                 self._source(path)
         except _UnreadableError as error:
@@ -261,7 +284,9 @@ class _Loop:
             self._progress("Verifying repairs", 0, 0)
         earlier = {path: Edited(source, ()).data for path, source in self._sources.items()}
         contents = {**self._project.contents, **earlier, **changed}
-        return engine.analysed(self._project, contents, self._cache)
+        return engine.analysed(
+            self._project, contents, self._cache, recollection=self._recollection
+        )
 
     def _worsened(self, trial: _Trial) -> _Failure | None:
         """What speaks against repairs, by what is found once they are carried out."""
