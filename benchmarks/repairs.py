@@ -5,7 +5,7 @@
 Each tree is copied first, and nothing is written to it.  On the copy, all repairs are carried
 out, and then it is looked at from outside: every file that changed compiles if it did before and
 keeps its line ends, every notebook is the same but for the code of its cells, no rule finds more
-than before, and a second repair changes nothing.  What does not hold is told, and the exit code
+than before (but for advice on layers that are trained at last), and a second repair changes nothing.  What does not hold is told, and the exit code
 is 1.  With `--diffs`, the difference of each tree is put into a folder, to be read as the tree's
 maintainer would; with `--notebooks`, findings are counted in notebooks alone.
 """
@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what stands beside is measured
 
 from rnnlint import engine, repair, saving
-from rnnlint.diagnostic import Applicability, Diagnostic, Withheld
+from rnnlint.diagnostic import Applicability, Diagnostic, Level, Withheld
 from rnnlint.engine import Outcome, Request
 from rnnlint.opening import open_request
 
@@ -109,7 +109,8 @@ def repaired(
     outcome = _repair(root, unsafe=unsafe)
     counts.add(found, outcome)
     after = _contents(root)
-    faults = [*_damage(before, after), *_worse(found, engine.check(_request(root, unsafe=unsafe)))]
+    now = engine.check(_request(root, unsafe=unsafe))
+    faults = [*_damage(before, after), *_worse(found, now, _uncovers(outcome))]
     _repair(root, unsafe=unsafe)
     faults += [f"{path} changes once more" for path in _changed(after, _contents(root))]
     return faults, outcome.withheld, _difference(before, after)
@@ -184,9 +185,18 @@ def _compiles(data: bytes) -> bool:
     return True
 
 
-def _worse(before: Outcome, after: Outcome) -> Iterator[str]:
+def _uncovers(outcome: Outcome) -> bool:
+    """Whether something was repaired that kept code from being trained, and so from being judged."""
+    return any(each.fix is not None and each.fix.uncovers for each in outcome.fixed)
+
+
+def _worse(before: Outcome, after: Outcome, uncovered: bool) -> Iterator[str]:
     had = Counter(diagnostic.code for diagnostic in before.diagnostics)
-    has = Counter(diagnostic.code for diagnostic in after.diagnostics)
+    has = Counter(
+        diagnostic.code
+        for diagnostic in after.diagnostics
+        if diagnostic.level is Level.ERROR or not uncovered
+    )
     for code, number in sorted((has - had).items()):
         yield f"{number} more of {code} than before"
 

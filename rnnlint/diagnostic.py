@@ -128,6 +128,9 @@ class Fix(msgspec.Struct, frozen=True):
     message: str
     applicability: Applicability
     edits: tuple[Edit, ...]
+    uncovers: bool = False
+    """Whether other code is judged for the first time once this is done, as nothing trained it
+    before: what is then found there was true of the program that was meant."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 Each pass carries out the repairs that do not get in each other's way, and analyses the whole
 project as it would then be.  A repair that does not cure its diagnostic, or leads to another,
-is withheld; the pass is tried again without it.  Nothing is written here.
+is withheld; the pass is tried again without it.  What a repair uncovers in other code, by having
+it trained at last, is no fault of the repair: the next pass sees to it.  Nothing is written here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rnnlint import engine
-from rnnlint.diagnostic import Applicability, Diagnostic, Notice, Span, Withheld
+from rnnlint.diagnostic import Applicability, Diagnostic, Level, Notice, Span, Withheld
 from rnnlint.engine import Findings, Progress
 from rnnlint.fixing.choosing import Repair, compatible
 from rnnlint.fixing.comparing import compare
@@ -68,7 +69,7 @@ def fixes(project: Project) -> Wishes:
 
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         return [
-            Repair((diagnostic,), diagnostic.fix.edits)
+            Repair((diagnostic,), diagnostic.fix.edits, diagnostic.fix.uncovers)
             for diagnostic in findings.diagnostics
             if diagnostic.span.path in project.asked.reported
             and diagnostic.fix is not None
@@ -298,10 +299,11 @@ class _Loop:
             if concerns_it and (notice.path, notice.message) not in told:
                 suspects = _touching({notice.path}, trial.repairs)
                 return _Failure(f"{notice.path}: {notice.message}", suspects)
+        moves = Moves(trial.edited)
         difference = compare(
             self._findings.diagnostics,
             trial.findings.diagnostics,
-            Moves(trial.edited),
+            moves,
             (self._findings.excerpts, trial.findings.excerpts),
         )
         left = set(difference.left)
@@ -309,6 +311,8 @@ class _Loop:
         if vain:
             return _Failure(_STILL_THERE, vain, certain=True)
         for new in difference.new:
+            if _is_uncovered(new, trial.repairs, moves):
+                continue
             where = file_or_cell(new.span.path, new.span.cell)
             places = {new.span.path, *(step.span.path for step in new.trail)}
             reason = f"it would lead to {new.code} ({new.name}) at {where}:{new.span.location.row}"
@@ -330,6 +334,15 @@ class _Loop:
         # What was analysed once is not to become something else.
         self._digests = {**trial.findings.digests, **self._digests}
         self._done += trial.repairs
+
+
+def _is_uncovered(new: Diagnostic, repairs: Sequence[Repair], moves: Moves) -> bool:
+    """Whether a finding was there all along, in code that nothing trained before the repairs.
+
+    What is certainly wrong is no such finding, nor is anything in what the repairs wrote.
+    """
+    uncovering = all(each.uncovers for each in repairs)
+    return uncovering and new.level is not Level.ERROR and not moves.wrote(new.span)
 
 
 def _key(diagnostic: Diagnostic) -> tuple[str, Span]:

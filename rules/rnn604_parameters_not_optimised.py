@@ -80,6 +80,9 @@ The fix is unsafe: it makes the list a `ModuleList`, or the dict a `ModuleDict`.
 parameters that old checkpoints lack. It is offered where the list or dict is written out. An
 optimizer that lacks a module has no fix.
 
+What nothing trained was not judged either. Rules that look at training, such as RNN201 and RNN301,
+see the layers from then on, and their advice is repaired in turn where it can be.
+
 ## References
 - [torch.nn.ModuleList](https://pytorch.org/docs/stable/generated/torch.nn.ModuleList.html)
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlint.diagnostic import Applicability, Edit, Fix
+from rnnlint.diagnostic import Applicability, Edit, Fix, Level
 
 PACKAGE = "scripted_rules"
 _RULE = '''"""Finds what a test wants found."""
@@ -19,8 +19,9 @@ class Scripted(Rule):
     level = Level.WARNING
 
     def check(self, program):
-        for place, fix in findings_of(self.code, program):
-            yield self.report(program, place, "as the script says", help="mend it", fix=fix)
+        for place, fix, level in findings_of(self.code, program):
+            words = "as the script says"
+            yield self.report(program, place, words, help="mend it", fix=fix, level=level)
 '''
 Change = tuple[str, str, str]
 """A file, what stands in it, and what shall stand there."""
@@ -37,6 +38,8 @@ class Finding:
         applicability: whether the repair wants a look.
         edits: what the repair changes, too, whatever the files hold.
         unless: words that excuse the file.
+        level: how sure the rule is.
+        uncovers: whether the repair has code judged that was not trained before.
         meanwhile: what else happens while the rule looks.
     """
 
@@ -49,6 +52,8 @@ class Finding:
         applicability: Applicability = Applicability.SAFE,
         edits: tuple[Edit, ...] = (),
         unless: str = "",
+        level: Level = Level.WARNING,
+        uncovers: bool = False,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
         self.code = code
@@ -58,6 +63,8 @@ class Finding:
         self.applicability = applicability
         self.edits = edits
         self.unless = unless
+        self.level = level
+        self.uncovers = uncovers
         self.meanwhile = meanwhile
 
     def fix(self, text_of: Callable[[str], str]) -> Fix | None:
@@ -67,7 +74,9 @@ class Finding:
             if start < 0:
                 return None
             edits.append(Edit(path, start, start + len(words), replacement))
-        return Fix("mend it", self.applicability, tuple(edits)) if edits else None
+        if not edits:
+            return None
+        return Fix("mend it", self.applicability, tuple(edits), self.uncovers)
 
 
 SCRIPT: list[Finding] = []
@@ -76,7 +85,7 @@ STYLES: list[str] = []
 """What repairs were to be written in, each time that a rule looked."""
 
 
-def findings_of(code: str, program: object) -> Iterator[tuple[object, Fix | None]]:
+def findings_of(code: str, program: object) -> Iterator[tuple[object, Fix | None, Level]]:
     """The places where a rule of the script finds something, with its repairs."""
     from rnnlint.api import Place, Program
     from rnnlint.fixing.code import Part
@@ -96,7 +105,8 @@ def findings_of(code: str, program: object) -> Iterator[tuple[object, Fix | None
             text = text_of(finding.path)
             start = text.find(finding.words)
             if start >= 0 and not (finding.unless and finding.unless in text):
-                yield Place(finding.path, start, start + len(finding.words)), finding.fix(text_of)
+                place = Place(finding.path, start, start + len(finding.words))
+                yield place, finding.fix(text_of), finding.level
 
 
 @pytest.fixture

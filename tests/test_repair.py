@@ -12,7 +12,7 @@ from repaired import Result, repaired
 from scripted import Finding, project_of, script
 from trained import TORCH
 
-from rnnlint.diagnostic import Applicability, Edit
+from rnnlint.diagnostic import Applicability, Edit, Level
 from rnnlint.repair import MAX_PASSES
 
 __all__ = ["script"]
@@ -195,6 +195,44 @@ def test_repairs_that_are_sound_only_one_at_a_time(tmp_path: Path, script: list[
         Finding("SCR001", "a = 0", (MAIN, "a = 0", "a = 1")),
         Finding("SCR002", "b = 0", (MAIN, "b = 0", "b = 1")),
         Finding("SCR003", "net = ", unless=" = 0"),
+    ]
+    result = repaired(project_of(tmp_path, {MAIN: NET + "a = 0\nb = 0\n"}))
+    assert result.texts == {MAIN: NET + "a = 1\nb = 0\n"}
+    assert reasons(result) == ["SCR002: it would lead to SCR003 (rule-3) at main.py:3"]
+
+
+def test_what_a_repair_uncovers_is_repaired_in_turn(tmp_path: Path, script: list[Finding]) -> None:
+    script += [
+        Finding("SCR001", "a = 0", (MAIN, "a = 0", "a = 1"), uncovers=True),
+        Finding("SCR002", "b = 0", (MAIN, "b = 0", "b = 1"), unless="a = 0"),
+        Finding("SCR003", "net = ", unless="a = 0", level=Level.ADVICE),
+    ]
+    result = repaired(project_of(tmp_path, {MAIN: NET + "a = 0\nb = 0\n"}))
+    assert result.texts == {MAIN: NET + "a = 1\nb = 1\n"}
+    assert (result.codes, result.withheld) == (["SCR003"], ())
+
+
+@pytest.mark.parametrize(
+    ("words", "level"), [("b = 0", Level.ERROR), ("1  # worse", Level.WARNING)]
+)
+def test_a_repair_uncovers_no_error_and_nothing_that_it_writes(
+    words: str, level: Level, tmp_path: Path, script: list[Finding]
+) -> None:
+    script += [
+        Finding("SCR001", "a = 0", (MAIN, "0\nb", "1  # worse\nb"), uncovers=True),
+        Finding("SCR002", words, unless="a = 0", level=level),
+    ]
+    result = repaired(project_of(tmp_path, {MAIN: NET + "a = 0\nb = 0\n"}))
+    assert not result.texts
+    (reason,) = reasons(result)
+    assert reason.startswith("SCR001: it would lead to SCR002")
+
+
+def test_what_uncovers_is_carried_out_by_itself(tmp_path: Path, script: list[Finding]) -> None:
+    script += [
+        Finding("SCR001", "a = 0", (MAIN, "a = 0", "a = 1"), uncovers=True),
+        Finding("SCR002", "b = 0", (MAIN, "b = 0", "b = 1")),
+        Finding("SCR003", "net = ", unless="b = 0", level=Level.ADVICE),
     ]
     result = repaired(project_of(tmp_path, {MAIN: NET + "a = 0\nb = 0\n"}))
     assert result.texts == {MAIN: NET + "a = 1\nb = 0\n"}

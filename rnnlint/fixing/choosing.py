@@ -15,6 +15,8 @@ class Repair(msgspec.Struct, frozen=True):
 
     diagnostics: tuple[Diagnostic, ...]
     edits: tuple[Edit, ...]
+    uncovers: bool = False
+    """Whether other code is judged for the first time once it is carried out."""
 
     @property
     def paths(self) -> frozenset[str]:
@@ -31,17 +33,24 @@ class Repair(msgspec.Struct, frozen=True):
 def compatible(repairs: Iterable[Repair]) -> list[Repair]:
     """The first of each group of repairs that get in each other's way; the rest has to wait.
 
+    Those that uncover other findings go before all others, so that nobody else leads to them.
+
     Two repairs may both want the very same edit, such as an import that both need: that is
     done once.  Edits that differ must not even touch, as one may rely on what is beside it.
     """
     taken: dict[str, _Taken] = {}
     chosen: list[Repair] = []
-    for repair in sorted(repairs, key=lambda one: one.order):
+    every = list(repairs)
+    for repair in sorted([one for one in every if one.uncovers] or every, key=_by_order):
         if all(taken.setdefault(edit.path, _Taken()).has_room(edit) for edit in repair.edits):
             chosen.append(repair)
             for edit in repair.edits:
                 taken[edit.path].add(edit)
     return chosen
+
+
+def _by_order(repair: Repair) -> tuple[object, ...]:
+    return repair.order
 
 
 class _Taken:

@@ -166,11 +166,17 @@ class Code:
         return call_at(self.layout(call.path), call.start, call.end)
 
     def repair(
-        self, message: str, operations: Iterable[AnyOperation], applicability: Applicability
+        self,
+        message: str,
+        operations: Iterable[AnyOperation],
+        applicability: Applicability,
+        *,
+        uncovers: bool = False,
     ) -> Fix | None:
         """The edits that carry out some operations; None if one of them has no place.
 
         A repair that changes text in which a comment stands wants a look, whatever it does.
+        One that uncovers has other code trained, of which rules could say nothing before.
         """
         try:
             edits = place(operations, self.layout)
@@ -178,7 +184,7 @@ class Code:
             return None
         if any(self._holds_comment(edit) for edit in edits):
             applicability = Applicability.UNSAFE
-        return Fix(message, applicability, edits)
+        return Fix(message, applicability, edits, uncovers)
 
     def _holds_comment(self, edit: Edit) -> bool:
         # A hash in a string counts too: wrongly careful, and rare.

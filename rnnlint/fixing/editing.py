@@ -127,6 +127,14 @@ class Moves:
         self._before = {path: LineIndex(each.before) for path, each in edited.items()}
         self._after = {path: LineIndex(each.after) for path, each in edited.items()}
 
+    def wrote(self, span: Span) -> bool:
+        """Whether what stands at a place of the edited project was written by an edit."""
+        edited = self._edited.get(span.path)
+        if edited is None:
+            return False
+        start = self._after[span.path].offset(span.location, span.cell)
+        return edited.undone().touches(start, start + 1)
+
     def span(self, span: Span) -> Span:
         """Where a span begins now, as an empty one; or the text that stands in its place."""
         edited = self._edited.get(span.path)

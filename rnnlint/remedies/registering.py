@@ -22,20 +22,16 @@ def register_layers(program: Program, kept: events.Kept) -> Fix | None:
     container = _container(node.value)
     if container is None:
         return None
-    written = layout.text[node.value.start : node.value.end]
-    inner = "" if written.strip("[]{} \n") == "" else written
-    return program.code.repair(
-        f"keep the layers in a {container}",
-        [
-            operations.Replace(
-                kept.place.path,
-                node.value.start,
-                node.value.end,
-                f"{{torch.nn.{container}}}({inner})",
-            )
-        ],
-        Applicability.UNSAFE,
-    )
+    path, start, end = kept.place.path, node.value.start, node.value.end
+    opening = f"{{torch.nn.{container}}}("
+    around = [
+        operations.Replace(path, start, start, opening),
+        operations.Replace(path, end, end, ")"),
+    ]
+    if layout.text[start:end].strip("[]{} \n") == "":
+        around = [operations.Replace(path, start, end, f"{opening})")]
+    message = f"keep the layers in a {container}"
+    return program.code.repair(message, around, Applicability.UNSAFE, uncovers=True)
 
 
 def _container(value: ir.Expr) -> str | None:
