@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -16,8 +17,8 @@ def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
         if isinstance(node, (ir.Import, ir.ImportFrom)):
             if id(node) not in top:
                 yield from (alias.asname or alias.name for alias in node.names)
-        else:
-            yield from _bound_by(node)
+        elif (bound_by := _BOUND_BY.get(type(node))) is not None:
+            yield from bound_by(node)
 
 
 def binds(node: ir.Stmt, name: str) -> bool:
@@ -29,19 +30,6 @@ def binds(node: ir.Stmt, name: str) -> bool:
     return name in set(names_bound((node,)))
 
 
-def _bound_by(node: object) -> Iterator[str]:
-    if isinstance(node, (ir.FunctionDef, ir.ClassDef, ir.Parameter)):
-        yield node.name
-    elif isinstance(node, ir.Assign):
-        yield from _targets(node.targets)
-    elif isinstance(node, (ir.AugAssign, ir.NamedExpr, ir.For, ir.Generator, ir.WithItem)):
-        yield from _targets((node.target,))
-    elif isinstance(node, ir.Handler) and node.name:
-        yield node.name
-    elif isinstance(node, ir.Case):
-        yield from node.names
-
-
 def _targets(targets: tuple[ir.Expr | None, ...]) -> Iterator[str]:
     for target in targets:
         if isinstance(target, ir.Name):
@@ -50,3 +38,23 @@ def _targets(targets: tuple[ir.Expr | None, ...]) -> Iterator[str]:
             yield from _targets(target.elements)
         elif isinstance(target, ir.Starred):
             yield from _targets((target.value,))
+
+
+def _name(node: ir.FunctionDef | ir.ClassDef | ir.Parameter) -> tuple[str, ...]:
+    return (node.name,)
+
+
+def _target(
+    node: ir.AugAssign | ir.NamedExpr | ir.For | ir.Generator | ir.WithItem,
+) -> Iterator[str]:
+    return _targets((node.target,))
+
+
+# Few nodes of a file bind anything, and all of them are asked.
+_BOUND_BY: dict[type[ir.Node], Callable[[Any], Iterable[str]]] = {
+    **dict.fromkeys((ir.FunctionDef, ir.ClassDef, ir.Parameter), _name),
+    **dict.fromkeys((ir.AugAssign, ir.NamedExpr, ir.For, ir.Generator, ir.WithItem), _target),
+    ir.Assign: lambda node: _targets(node.targets),
+    ir.Handler: lambda node: (node.name,) if node.name else (),
+    ir.Case: lambda node: node.names,
+}

@@ -21,8 +21,13 @@ def run_project(run: Interpreter) -> None:
     for path in sorted(run.files):
         run.enter(partial(run.module, path))
         _run_mains(run)
+    known, matters = (-1, -1), frozenset[str]()
     for _ in range(2):
-        _run_uncalled(run)
+        defined = (len(run.functions), len(run.classes))
+        if defined != known:
+            matters = relevant_names(run.functions.values(), run.classes.values())
+        known = defined
+        _run_uncalled(run, matters)
 
 
 def _run_mains(run: Interpreter) -> None:
@@ -31,9 +36,8 @@ def _run_mains(run: Interpreter) -> None:
         run.enter(partial(run.execute, body, frame))
 
 
-def _run_uncalled(run: Interpreter) -> None:
+def _run_uncalled(run: Interpreter, matters: frozenset[str]) -> None:
     """Run functions and methods that no run has reached, callers before callees."""
-    matters = relevant_names(run.functions.values(), run.classes.values())
     pending = [
         function
         for key, function in run.functions.items()
