@@ -57,47 +57,145 @@ class ConfigError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """What the user decides.  Globs are relative to `directory`, in the syntax of `.gitignore`."""
+    """What the user decides.  Globs are relative to `directory`, in the syntax of `.gitignore`.
+
+    What stands below a field is its documentation: what it means, and an example in TOML.
+    """
 
     select: tuple[str, ...] = ("ALL",)
+    """The rules to look for: codes, starts of codes, names, or ALL.
+
+        select = ["RNN1", "softmax-before-cross-entropy"]
+    """
     ignore: tuple[str, ...] = ()
+    """Rules not to look for.  Where it disagrees with `select` or `extend-select`, the more
+    specific of the two wins, and this one if they are equally specific.
+
+        ignore = ["RNN301", "default-recurrent-init"]
+    """
     extend_select: tuple[str, ...] = ()
+    """Rules to look for besides those that `select` names, which another file may do.
+
+        extend-select = ["RNN4"]
+    """
     exclude: tuple[str, ...] = DEFAULT_EXCLUDE
+    """Globs of files and folders that are left out, instead of the usual ones: neither reported
+    nor read.
+
+        exclude = ["build", ".venv"]
+    """
     extend_exclude: tuple[str, ...] = ()
+    """Globs of files and folders that are left out besides those of `exclude`.
+
+        extend-exclude = ["third_party"]
+    """
     per_file_ignores: dict[str, tuple[str, ...]] = {}
+    """Rules not to look for in files that match a glob; `!` before a glob means all others.
+
+        per-file-ignores = { "notebooks/*" = ["RNN2"], "!src/**" = ["RNN3"] }
+    """
     respect_gitignore: bool = True
+    """Whether what `.gitignore` files name is left out.
+
+        respect-gitignore = false
+    """
     force_exclude: bool = False
+    """Whether excluded files are left out even when the command line names them, as pre-commit
+    does.
+
+        force-exclude = true
+    """
     plugins: tuple[str, ...] = ()
+    """Installed packages with rules of their own, one module for each.
+
+        plugins = ["acme_rules"]
+    """
     fail_on: Literal["error", "warning", "advice"] = "advice"
-    """The mildest level that makes the exit code 1."""
+    """The mildest level that makes the exit code 1.  What is milder is shown all the same.
+
+        fail-on = "warning"
+    """
     output_format: Literal[
         "full", "concise", "json", "jsonl", "github", "gitlab", "junit", "sarif"
     ] = "full"
+    """How the report is written.
+
+        output-format = "concise"
+    """
     cache_dir: str = ".rnnlint_cache"
+    """The folder of the cache, relative to the project; `~` is your own folder.
+
+        cache-dir = "~/.cache/rnnlint"
+    """
     max_file_size: int = 1_000_000
-    """Bytes of program text; larger files are skipped with a notice."""
+    """The most bytes of program text in a file; larger files are skipped with a notice.
+
+        max-file-size = 2000000
+    """
     fix: bool = False
-    """Whether a run repairs what it finds."""
+    """Whether a run repairs what it finds.
+
+        fix = true
+    """
     fix_only: bool = False
-    """Whether it says nothing of what is left, and does not fail for it."""
+    """Whether a run repairs, says nothing of what is left, and does not fail for it.
+
+        fix-only = true
+    """
     unsafe_fixes: bool = False
-    """Whether repairs that want a look are offered like those that need none."""
+    """Whether repairs that want a look are offered, and made, like those that need none.
+
+        unsafe-fixes = true
+    """
     show_fixes: bool = False
-    """Whether a run that repairs lists what it did."""
+    """Whether a run that repairs lists what it did, and what it did not and why.
+
+        show-fixes = true
+    """
     fixable: tuple[str, ...] = ("ALL",)
+    """The rules whose findings are repaired.
+
+        fixable = ["RNN1", "RNN2"]
+    """
     extend_fixable: tuple[str, ...] = ()
+    """Rules whose findings are repaired besides those of `fixable`.
+
+        extend-fixable = ["RNN503"]
+    """
     unfixable: tuple[str, ...] = ()
+    """Rules whose findings are not repaired.  The more specific of the two wins, as it does
+    with `select` and `ignore`.
+
+        unfixable = ["missing-lr-scheduler"]
+    """
     extend_safe_fixes: tuple[str, ...] = ()
-    """Rules whose repairs need no look, whatever the rules say."""
+    """Rules whose repairs need no look, whatever the rules say.
+
+        extend-safe-fixes = ["RNN101"]
+    """
     extend_unsafe_fixes: tuple[str, ...] = ()
-    """Rules whose repairs want a look, whatever the rules say."""
+    """Rules whose repairs want a look, whatever the rules say.
+
+        extend-unsafe-fixes = ["RNN201"]
+    """
     fix_style: FixStyle = "auto"
+    """What repairs are written in: plain PyTorch (`torch`), the companion `rnnlint.runtime`
+    (`runtime`), or PyTorch where that takes a line or two and else the companion (`auto`).
+
+        fix-style = "torch"
+    """
     directory: str = "."
     """The absolute folder that globs are relative to: that of the settings file."""
     source: str | None = None
     """The settings file, None when there is none."""
 
 
+EXTEND = "extend"
+"""The path of another settings file, relative to this one.  What it says holds wherever this
+one says nothing.
+
+    extend = "../rnnlint.toml"
+"""
 _INTERNAL = {"directory", "source"}
 _EXPECTED: dict[str, str] = {
     "per-file-ignores": "a table of globs to lists of codes",
@@ -112,16 +210,22 @@ _EXPECTED: dict[str, str] = {
     "unsafe-fixes": "true or false",
     "show-fixes": "true or false",
     "fix-style": '"auto", "torch" or "runtime"',
-    "extend": "the path of another settings file",
+    EXTEND: "the path of another settings file",
 }
-_KEYS = (
+KEYS = (
     *(
         field.encode_name
         for field in msgspec.structs.fields(Settings)
         if field.name not in _INTERNAL
     ),
-    "extend",
+    EXTEND,
 )
+"""Every key of a settings file."""
+
+
+def expected(key: str) -> str:
+    """What the value of a key has to be."""
+    return _EXPECTED.get(key, "a list of strings")
 
 
 def load_settings(
@@ -201,7 +305,7 @@ def _inherited(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{_shown(path)}: 'extend' goes in a circle: {cycle}; remove one")
         chain.append(resolved)
         table = _file_table(path)
-        extended = table.pop("extend", None)
+        extended = table.pop(EXTEND, None)
         tables.append(_with_moved_globs(table, Path(os.path.abspath(path)).parent, first))
         if extended is None:
             break
@@ -255,23 +359,22 @@ def _table_of(parsed: Mapping[str, Any], where: str) -> dict[str, Any] | None:
 def _inline_table(text: str) -> dict[str, Any]:
     where = f"--config {text!r}"
     table = _checked(_parse(text.encode(), where), where, "")
-    if "extend" in table:
+    if EXTEND in table:
         raise ConfigError(f"{where}: 'extend' belongs in a settings file; use --config FILE")
     return table
 
 
 def _checked(table: Mapping[str, Any], where: str, within: str) -> dict[str, Any]:
     for key, value in table.items():
-        if key not in _KEYS:
+        if key not in KEYS:
             raise ConfigError(f"{where}: unknown key {key!r}{within}{_suggestion(key)}")
         if not _fits(key, value):
-            expected = _EXPECTED.get(key, "a list of strings")
-            raise ConfigError(f"{where}: {key!r}{within} must be {expected}, not {value!r}")
+            raise ConfigError(f"{where}: {key!r}{within} must be {expected(key)}, not {value!r}")
     return dict(table)
 
 
 def _fits(key: str, value: object) -> bool:
-    if key == "extend":
+    if key == EXTEND:
         return isinstance(value, str)
     if key == "max-file-size" and (not isinstance(value, int) or value < 1):
         return False
@@ -285,8 +388,8 @@ def _fits(key: str, value: object) -> bool:
 def _suggestion(key: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(key.replace("_", "-").lower(), _KEYS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(_KEYS)}"
+    close = get_close_matches(key.replace("_", "-").lower(), KEYS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(KEYS)}"
 
 
 def _read(path: Path) -> bytes:
