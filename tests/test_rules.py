@@ -8,27 +8,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conventions import CHECKOUT, SECTIONS, UNWRITTEN, fault_of_stem, shortcomings
 
 from rnnlint import engine, registry
 from rnnlint.diagnostic import Cause
 
-CHECKOUT = Path(__file__).parent.parent
 RULES = sorted((CHECKOUT / "rules").glob("[!_]*.py"))
-SECTIONS = [
-    "What it does",
-    "Why it matters",
-    "Example",
-    "Use instead",
-    "When it stays silent",
-    "Fix safety",
-    "References",
-]
 ABOUT_THE_ANALYSIS = frozenset({"RNN001", "RNN002"})
 """Codes of what is wrong with a file or a comment, and not with training."""
-# A name says what is wrong, so that "allow NAME" can be read aloud; these say what to do.
-IMPERATIVES = frozenset({"add", "avoid", "check", "clip", "do", "dont", "no", "prefer", "use"})
-
 each_rule = pytest.mark.parametrize("rule", RULES, ids=[rule.stem for rule in RULES])
+
+
+def fixture_of(rule: Path) -> Path:
+    return CHECKOUT / "fixtures" / f"{rule.stem}.md"
 
 
 def code_of(rule: Path) -> str:
@@ -79,7 +71,22 @@ def test_codes_and_names_are_unique() -> None:
 
 @each_rule
 def test_a_rule_has_a_fixture(rule: Path) -> None:
-    assert (CHECKOUT / "fixtures" / f"{rule.stem}.md").is_file()
+    assert fixture_of(rule).is_file()
+
+
+@each_rule
+def test_its_fixture_is_complete(rule: Path) -> None:
+    info = registry.find(code_of(rule), registry.available())
+    assert info is not None
+    fixable = registry.load(info).fixable is not None
+    assert list(shortcomings(fixture_of(rule), fixable=fixable)) == []
+
+
+@each_rule
+def test_nothing_is_left_to_write(rule: Path) -> None:
+    for file in (rule, fixture_of(rule)):
+        left = [line for line in file.read_text(encoding="utf-8").splitlines() if UNWRITTEN in line]
+        assert not left, file.name
 
 
 def test_a_fixture_has_a_rule() -> None:
@@ -89,9 +96,7 @@ def test_a_fixture_has_a_rule() -> None:
 
 @each_rule
 def test_the_name_says_what_is_wrong(rule: Path) -> None:
-    match = re.fullmatch(r"rnn\d{3}_((?:[a-z0-9]+_)+[a-z0-9]+)", rule.stem)
-    assert match, "a stem reads rnn101_two_or_more_words"
-    assert match[1].split("_")[0] not in IMPERATIVES, "a name reads well after 'allow'"
+    assert fault_of_stem(rule.stem) is None
 
 
 @each_rule
@@ -101,8 +106,14 @@ def test_the_page_is_complete(rule: Path) -> None:
     sections = sections_of(page)
     assert summary
     assert len(summary.split("\n\n")) == 1, "the page begins with one sentence"
-    assert list(sections) == SECTIONS
+    assert tuple(sections) == SECTIONS
     assert [title for title, text in sections.items() if not text.strip()] == []
+
+
+@each_rule
+def test_the_rules_that_a_page_speaks_of_exist(rule: Path) -> None:
+    codes = {info.code for info in registry.available()}
+    assert set(re.findall(r"\bRNN\d{3}\b", page_of(rule))) <= codes
 
 
 @each_rule
