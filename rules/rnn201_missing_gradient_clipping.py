@@ -5,7 +5,7 @@ Looks at every loop with a backward pass and an optimizer's step, and at the tra
 Lightning, accelerate, ignite, skorch and fastai. If the loop trains a recurrent model and
 nothing clips, neither in the loop nor in a function it calls, a callback, a hook or a setting of
 the trainer, the backward line or the trainer's construction is reported: as a *warning* for a
-plain `nn.RNN`, as *advice* for gated layers.
+plain `nn.RNN`, as *advice* for gated layers and over sequences that surely have 8 steps or fewer.
 
 ## Why it matters
 Through time the gradient is multiplied by the recurrent matrix at every step, so now and then
@@ -169,7 +169,9 @@ class MissingGradientClipping(Rule):
     ) -> Diagnostic:
         ordered = sorted(layers, key=lambda layer: layer.place or event.place)
         gated = {layer.place for layer in ordered if not modules.is_plain(layer)}
-        plain = any(layer.place not in gated for layer in ordered)
+        plain = any(
+            layer.place not in gated and not program.runs_briefly(layer) for layer in ordered
+        )
         kinds = " or ".join(sorted({layer.kind for layer in ordered}))
         place = event.place
         if isinstance(event, Fit) and event.trainer.place is not None:

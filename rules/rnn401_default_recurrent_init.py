@@ -4,14 +4,14 @@
 Reports the construction of a recurrent layer or cell of a trained model when nothing touches its
 recurrent weights before training: no function of `nn.init`, no `apply`, no `reset_parameters` of
 its own, no checkpoint that is always loaded. It is a *warning* for a plain `nn.RNN`, and
-*advice* for gated layers.
+*advice* for gated layers and over sequences that surely have 8 steps or fewer.
 
 ## Why it matters
 PyTorch draws all weights of a recurrent layer from U(-1/sqrt(H), 1/sqrt(H)). Whatever the hidden
 size H, a recurrent matrix drawn so has a spectral radius of about 0.58. In a plain RNN the
 gradient shrinks to 0.0046 of itself in 10 steps and to 0.000016 in 20; an orthogonal matrix
 keeps it at 1. On recalling the first of 60 tokens the default solved 0 of 3 runs, the orthogonal
-matrix 3 of 3 (measured with PyTorch 2.13).
+matrix 3 of 3; on recalling the first of 8 tokens both solved all (measured with PyTorch 2.13).
 
 In an LSTM the forget gate matters more. Its default bias is zero on average, so the gate stands
 at 0.5 and half of the memory is gone after one step. With a bias of 1 it stands at 0.73.
@@ -140,7 +140,7 @@ class DefaultRecurrentInit(Rule):
                 help="initialise it: orthogonal recurrent weights for each gate"
                 + (", a forget bias of 1" if _has_forget_bias(layer) else ""),
                 trail=[Step(trained.place, "it is trained here")],
-                level=Level.WARNING if plain else Level.ADVICE,
+                level=Level.WARNING if plain and not program.runs_briefly(layer) else Level.ADVICE,
                 fix=program.initialisation_of(layer),
             )
 

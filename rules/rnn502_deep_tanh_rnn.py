@@ -123,15 +123,7 @@ def _longest_calls(program: Program) -> dict[values.Layer, tuple[LayerCall, int]
     """The call of each layer whose input has most steps, where that is known."""
     found: dict[values.Layer, tuple[LayerCall, int]] = {}
     for call in program.of(LayerCall):
-        steps = _steps_of(call)
+        steps = program.steps_of(call)
         if steps is not None and steps > found.get(call.layer, (call, 0))[1]:
             found[call.layer] = (call, steps)
     return found
-
-
-def _steps_of(call: LayerCall) -> int | None:
-    """How many steps the input of a call has."""
-    batch_first = modules.option(call.layer, "batch_first")
-    if call.input.rank != 3 or not isinstance(batch_first, values.Const):
-        return None
-    return values.integer(call.input.axes[1 if batch_first.value else 0].size)

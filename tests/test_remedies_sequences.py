@@ -588,6 +588,13 @@ REFUSED = {
         "_, h = self.rnn(self.embedding(texts[:, :4]))\nreturn self.head(h[-1])",
     )
     + TAIL,
+    "an assertion is about a step of the output": HEAD
+    + model_of(
+        "nn.GRU(6, 8, batch_first=True)",
+        "out, h = self.rnn(self.embedding(texts))\nassert torch.equal(out[:, -1], h.squeeze(0))\n"
+        "return self.head(h.squeeze(0))",
+    )
+    + TAIL,
     "the batch is used as a whole": (HEAD + LAST + TAIL).replace(
         "    for texts, labels in loader:\n        optimizer",
         "    for batch in loader:\n        texts, labels = batch\n        assert len(batch) == 2\n"

@@ -61,12 +61,13 @@ def test_a_schedule_takes_as_long_as_the_loop(
     ("before", "loop"),
     [
         ("import itertools", "for _ in itertools.count():"),
+        ("EPOCHS = 1", "for _ in range(EPOCHS):"),
         ("def ask():\n    return int(input())", "for _ in range(ask()):"),
         ("loss = torch.ones(1)", "while loss.item() > 0.1:"),
         ("names = open('names')", "for name in names:"),
     ],
 )
-def test_no_schedule_is_made_up_for_a_loop_of_unknown_length(
+def test_no_schedule_is_made_up_for_a_loop_of_unknown_or_no_length(
     tmp_path: Path, before: str, loop: str
 ) -> None:
     program = f"{HEAD}{before}\n{loop}\n{STEP.format(indent='    ')}"

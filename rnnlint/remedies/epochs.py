@@ -39,6 +39,8 @@ class Epochs:
         self.node: ir.For | ir.While = self.statement.node
         self.scope = Scope(self.layout, self.statement)
         self.names: naming.Scope = step.scopes[depth]
+        self.turns: int | None = program.turns_of(number)
+        """How many there are, where that is a number in the code."""
         self.is_innermost = level == len(step.loops) - 1
         """Whether each turn is one step of the optimizer."""
         self._training = self._training_at(site(step, depth))

@@ -52,6 +52,8 @@ def _operations(program: Program, optimizer: values.Thing) -> tuple[operations.A
 def _scheduled(epochs: Epochs, optimizer: Value) -> list[operations.AnyOperation]:
     name = _name(epochs, optimizer)
     count = number_of_turns(epochs.layout, epochs.node, epochs.scope)
+    if epochs.turns == 1:
+        raise CannotPlaceError("a single epoch ends before the rate would fall")
     scheduler = scheduler_name(epochs, name)
     needs = frozenset(_WORD.findall(count))
     built = f"{scheduler} = {_COSINE}({name}, T_max={count})"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 from rnnlint.diagnostic import Applicability, Fix
+from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import Scope, chain_to, origins
 from rnnlint.lowering import ir
@@ -43,6 +44,7 @@ def _repair(program: Program, call: LayerCall) -> Fix | None:
     ]
     try:
         _check_whole(program, call)
+        _check_assertions(program, call)
         layer = _recurrence(calls)
         readings = _readings(program, calls)
     except CannotPlaceError:
@@ -91,6 +93,20 @@ def _check_whole(program: Program, call: LayerCall) -> None:
     made_of = origins(Scope(layout, statement), chain[-1], statement.node.start) if chain else []
     if any(_changes_steps(node) for node in ir.nodes_in(tuple(made_of))):
         raise CannotPlaceError("the batch has other steps when it reaches the layer")
+
+
+def _check_assertions(program: Program, call: LayerCall) -> None:
+    """No assertion is about single steps of the output, which are others once it is packed.
+
+    Raises:
+        CannotPlaceError: one is.
+    """
+    around = at(program.code.layout(call.place.path), call.place.path, call.place.start, ())
+    output = set(names_bound((around.statement.node,)))
+    asserted = tuple(one for one in ir.nodes_in(around.scope.body) if isinstance(one, ir.Assert))
+    for node in ir.nodes_in(asserted):
+        if isinstance(node, ir.Subscript) and ir.last_name(node.value) in output:
+            raise CannotPlaceError("an assertion is about a step of the output")
 
 
 def _changes_steps(node: ir.Node) -> bool:
