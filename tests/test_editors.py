@@ -1,0 +1,74 @@
+"""The language server in real editors, with the settings that README.md tells people to use.
+
+An editor that is not installed is passed over, unless RNNLINT_EDITORS names it: CI says what
+it has installed, so that nothing is passed over there in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+EDITORS = Path(__file__).parent / "editors"
+REQUIRED = os.environ.get("RNNLINT_EDITORS", "").split()
+
+
+def editor(name: str, program: str) -> str:
+    """The path of an editor's program."""
+    path = shutil.which(program)
+    if path is None:
+        assert name not in REQUIRED, f"{program} is not installed, though it has to be"
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    shutil.copytree(CHECKOUT / "fixtures" / "article" / "gradients", root)
+    (root / "pyproject.toml").touch()
+    return root
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """One in which `rnnlint` is this checkout's, and the editor knows of no other settings."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "rnnlint"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rnnlint "$@"\n')
+    program.chmod(0o755)
+    return {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(CHECKOUT),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+    }
+
+
+def finish(command: list[str], project: Path, environment: dict[str, str]) -> None:
+    """Let an editor do its work, which ends in the repair of the project."""
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "clip_grad_norm_" in (project / "train.py").read_text(encoding="utf-8")
+
+
+def test_neovim_shows_and_repairs(project: Path, environment: dict[str, str]) -> None:
+    program = editor("neovim", "nvim")
+    environment["RNNLINT_SETTINGS"] = str(CHECKOUT / "editors" / "neovim" / "rnnlint.lua")
+    script = EDITORS / "neovim.lua"
+    finish(
+        [program, "--headless", "--clean", "-c", f"luafile {script}"],
+        project,
+        environment,
+    )
