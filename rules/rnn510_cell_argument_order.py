@@ -1,16 +1,17 @@
-"""The third argument of a recurrent cell is a number, as if it were `num_layers`.
+"""A number stands where a recurrent cell or layer takes `bias`.
 
 ## What it does
 Reports the construction of an LSTMCell, a GRUCell or an RNNCell whose third positional argument
-is an integer, written there or handed down from a configuration. That argument is `bias`. A 1 is
-advice, for one layer with biases is what such a cell is.
+is an integer, as if it were `num_layers`, and that of an LSTM, a GRU or an RNN whose fourth is a
+fraction, as if it were `dropout`; whether it is written there or handed down from a
+configuration. That argument is `bias`. A 1 is advice, for one layer with biases is what a cell is.
 
 ## Why it matters
 `nn.LSTM(10, 20, 2)` has two layers, and `nn.LSTMCell(10, 20, 2)` has one: the 2 is taken for
 `bias=True`, without a word. In PyTorch 2.13 the first has 5,920 parameters and the second 2,560,
 as many as without the argument. A network that is reported as having four layers has one, and a
-search over the depth compares runs that do not differ. A 0, meant as a dropout perhaps, takes
-the biases away.
+search over the depth compares runs that do not differ. `nn.GRU(10, 20, 2, 0.5)` has no dropout
+between its layers, whatever the number, and a 0.0 takes its biases away.
 
 ## Example
 ```python
@@ -51,7 +52,7 @@ hidden state of each to the next.
 
 ## When it stays silent
 - The argument is a truth value, or `bias=` is written before it.
-- It belongs to an LSTM, a GRU or an RNN, where the third argument is `num_layers`.
+- It is the third of an LSTM, a GRU or an RNN, which is their `num_layers`.
 - The value is not known.
 
 ## Fix safety
@@ -79,6 +80,9 @@ from rnnlint.api import (
     values,
 )
 
+NO_DROPOUT = "the network is not regularised, whatever the rate of dropout says"
+AS_WITHOUT = "none: the cell is what it would be without the argument"
+
 
 class CellArgumentOrder(Rule):
     level = Level.ERROR
@@ -87,22 +91,33 @@ class CellArgumentOrder(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for layer in program.layers:
-            number = values.integer(layer.options.get("bias"))
-            if modules.is_recurrent(layer) or layer.place is None or number is None:
+            bias = layer.options.get("bias")
+            number = bias.value if isinstance(bias, values.Const) else None
+            if layer.place is None or _is_written_as_bias(program, layer):
                 continue
-            if not _is_written_as_bias(program, layer):
+            trail = [Step(place, "it is built from here") for place in layer.stack[-1:]]
+            if modules.is_recurrent(layer):
+                if type(number) is float:
+                    yield self.report(
+                        program,
+                        layer.place,
+                        f"the fourth argument of {layer.kind} is bias, and {number} is taken for "
+                        f"{bool(number)}: there is no dropout",
+                        effect=NO_DROPOUT,
+                        help=f"name the argument: dropout={number}",
+                        trail=trail,
+                    )
+            elif type(number) is int:
                 yield self.report(
                     program,
                     layer.place,
                     f"the third argument of {layer.kind} is bias, and {number} is taken for "
                     f"{bool(number)}: the cell is one layer whatever stands there",
                     level=Level.ADVICE if number == 1 else Level.ERROR,
-                    effect="none: the cell is what it would be without the argument"
-                    if number == 1
-                    else None,
+                    effect=AS_WITHOUT if number == 1 else None,
                     help="stack cells in an nn.ModuleList, or use "
                     f"nn.{layer.kind.removesuffix('Cell')} with num_layers",
-                    trail=[Step(place, "it is built from here") for place in layer.stack[-1:]],
+                    trail=trail,
                 )
 
 
