@@ -17,6 +17,7 @@ from rnnlint.diagnostic import (
     TrailStep,
     Withheld,
 )
+from rnnlint.flow import Flow, Stage, Stop
 from rnnlint.reporting.page import Page
 
 SOURCES = {
@@ -179,6 +180,7 @@ class Report(msgspec.Struct, frozen=True):
     fixed: tuple[Diagnostic, ...] = ()
     withheld: tuple[Withheld, ...] = ()
     rules: dict[str, Page] = {}
+    flows: tuple[Flow, ...] = ()
 
 
 def excerpts() -> dict[str, dict[int, str]]:
@@ -186,9 +188,21 @@ def excerpts() -> dict[str, dict[int, str]]:
     return {key: dict(enumerate(source.split("\n"), start=1)) for key, source in SOURCES.items()}
 
 
+FLOW = Flow(
+    (
+        Stop(Stage.DATA, span_of("data.py", "pad_sequence(", "True)"), "padding"),
+        Stop(Stage.BATCH, span_of("train.py", "loader"), "loop"),
+        Stop(Stage.LAYERS, span_of("model.py", "self.lstm(embedded)"), "LSTM"),
+        Stop(Stage.LOSS, span_of("train.py", "criterion(", "labels)"), "CrossEntropyLoss"),
+        Stop(Stage.BACKWARD, span_of("train.py", "loss.backward()"), "backward"),
+        Stop(Stage.STEP, span_of("train.py", "torch.optim.Adam(", "1e-3)"), "Adam"),
+        Stop(Stage.STEP, span_of("train.py", "optimizer.step()"), "Adam"),
+    )
+)
 REPORT = Report(
     (MISMATCH, NOTEBOOK, PADDED, UNCLIPPED, MULTILINE),
     SKIPPED,
     excerpts(),
     Summary(analysed=1200, lowered=3, skipped=3),
+    flows=(FLOW,),
 )

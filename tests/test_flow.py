@@ -118,7 +118,7 @@ L.Trainer().fit(Tagger())
 """
     (flow,) = flows_of(tmp_path, code)
     assert flow.trainer == "lightning"
-    assert [stop.name for stop in flow.at(Stage.LAYERS)] == ["LSTM"]
+    assert {stop.name for stop in flow.at(Stage.LAYERS)} == {"LSTM"}
 
 
 def test_paths_choose_the_flows_that_pass_through_them(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def test_the_wheel_holds_the_modules_of_the_tree(wheel: Path) -> None:
         names = archive.namelist()
     modules = {name for name in names if name.endswith(".py")}
     assert modules == modules_in_the_tree()
-    assert "rnnlint/py.typed" in names
+    html = "rnnlint/reporting/html"
+    assert {"rnnlint/py.typed", f"{html}/style.css", f"{html}/script.js"} <= set(names)
     assert {PurePosixPath(name).parts[0] for name in names if ".dist-info" not in name} == {
         "rnnlint"
     }

@@ -202,6 +202,7 @@ def test_an_empty_report_is_valid_in_every_format() -> None:
     assert msgspec.json.decode(rendered.pop("gitlab")) == []
     assert msgspec.json.decode(rendered.pop("sarif"))["runs"][0]["results"] == []
     assert "no problems" in rendered.pop("junit")
+    assert "Nothing was found." in rendered.pop("html")
     assert set(rendered.values()) == {""}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -79,6 +80,15 @@ def checked_by_schema(log: Any) -> Any:
     return run
 
 
+@pytest.fixture
+def article(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with three programs, from a folder of which rnnlint is run."""
+    (tmp_path / ".git").mkdir()
+    shutil.copytree(CHECKOUT / "fixtures" / "article", tmp_path / "article")
+    monkeypatch.chdir(tmp_path / "article")
+    return tmp_path
+
+
 def from_command_line(*arguments: str) -> str:
     command = ["check", "--no-cache", "--isolated", "--quiet", *arguments]
     result = click.testing.CliRunner().invoke(application, command)
@@ -127,12 +137,8 @@ def test_cells_of_notebooks_are_logical_places_in_sarif() -> None:
     assert result["message"]["text"].startswith("explore.ipynb:cell 2:1: ")
 
 
-def test_sarif_of_a_project_holds_the_pages_of_its_rules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    target = str(CHECKOUT / "fixtures" / "article")
-    run = checked_by_schema(json.loads(from_command_line("--output-format", "sarif", target)))
+def test_sarif_of_a_project_holds_the_pages_of_its_rules(article: Path) -> None:
+    run = checked_by_schema(json.loads(from_command_line("--output-format", "sarif")))
     rules = run["tool"]["driver"]["rules"]
     assert {"RNN101", "RNN201", "RNN301", "RNN401"} <= {rule["id"] for rule in rules}
     for rule in rules:
@@ -207,11 +213,10 @@ def test_gitlab_reports_follow_their_schema(report: Report) -> None:
     assert len({issue["fingerprint"] for issue in issues}) == len(report.diagnostics)
 
 
-def test_gitlab_reports_of_a_project_are_relative_to_the_repository() -> None:
-    target = str(CHECKOUT / "fixtures" / "article")
-    issues = json.loads(from_command_line("--output-format", "gitlab", target))
+def test_gitlab_reports_of_a_project_are_relative_to_the_repository(article: Path) -> None:
+    issues = json.loads(from_command_line("--output-format", "gitlab"))
     jsonschema.Draft202012Validator(GITLAB).validate(issues)
-    assert issues
+    assert {issue["location"]["path"].split("/")[0] for issue in issues} == {"article"}
 
 
 def test_junit_has_a_suite_for_each_file(tmp_path: Path) -> None:

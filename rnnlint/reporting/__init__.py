@@ -15,6 +15,7 @@ _MODULES = {
     "jsonl": "rnnlint.reporting.structured_lines",
     "github": "rnnlint.reporting.github",
     "gitlab": "rnnlint.reporting.gitlab",
+    "html": "rnnlint.reporting.html",
     "junit": "rnnlint.reporting.junit",
     "sarif": "rnnlint.reporting.sarif",
 }
@@ -28,7 +29,7 @@ TEXT_FORMATS = ("full", "concise")
 REPOSITORY_FORMATS = ("github", "gitlab", "sarif")
 """The formats for hosts of code, which know a file by its place in the repository."""
 
-DOCUMENTED_FORMATS = ("sarif",)
+DOCUMENTED_FORMATS = ("html", "sarif")
 """The formats that hold the pages of the rules that found something."""
 
 

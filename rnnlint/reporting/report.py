@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Notice, Span, Withheld
+from rnnlint.flow import Flow
 
 if TYPE_CHECKING:
     from rnnlint.reporting.page import Page
@@ -64,6 +65,10 @@ class Report(Protocol):
     @property
     def rules(self) -> Mapping[str, Page]:
         """The pages of rules by code, for the formats that hold them."""
+
+    @property
+    def flows(self) -> Sequence[Flow]:
+        """How the project trains, for the formats that draw it."""
 
 
 def is_fixable(diagnostic: Diagnostic, report: Report) -> bool:

@@ -9,7 +9,7 @@ from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place
 
-MAX_FLOWS = 8
+MAX_FLOWS = 64
 """The training loops of one project that are told apart."""
 
 _Seen = tuple[Stage, Place | None, str]
@@ -60,6 +60,7 @@ def _seen(
         if clip.name == "register_hook" and clip.layers is not None and clip.layers & layers:
             yield Stage.CLIP, clip.place, clip.name
     for optimizer in stepped:
+        yield Stage.STEP, optimizer.place, optimizer.name
         yield from _schedule(program, optimizer)
 
 
@@ -83,6 +84,7 @@ def _schedule(program: Program, optimizer: values.Thing) -> Iterator[_Seen]:
 
 def _of_event(event: events.Event, layers: frozenset[values.Layer]) -> Iterator[_Seen]:
     if isinstance(event, events.LayerCall) and event.layer in layers:
+        yield Stage.LAYERS, event.place, event.layer.kind
         padding = event.input.padding
         if padding is not None and padding.steps:
             yield Stage.DATA, padding.steps[0].place, "padding"
