@@ -14,6 +14,11 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 CHECKOUT = Path(__file__).parent.parent
 EDITORS = Path(__file__).parent / "editors"
 REQUIRED = os.environ.get("RNNLINT_EDITORS", "").split()
@@ -72,3 +77,23 @@ def test_neovim_shows_and_repairs(project: Path, environment: dict[str, str]) ->
         project,
         environment,
     )
+
+
+def test_emacs_shows_and_repairs(project: Path, environment: dict[str, str]) -> None:
+    program = editor("emacs", "emacs")
+    has_eglot = [program, "-q", "--batch", "--eval", "(require 'eglot)"]
+    if "emacs" not in REQUIRED and subprocess.run(has_eglot, capture_output=True).returncode:
+        pytest.skip("this Emacs has no Eglot")
+    environment["RNNLINT_SETTINGS"] = str(CHECKOUT / "editors" / "emacs" / "rnnlint.el")
+    script = EDITORS / "emacs.el"
+    finish([program, "-q", "--batch", "-l", str(script)], project, environment)
+
+
+def test_what_helix_is_told_is_understood() -> None:
+    """Helix itself is in few distributions; its settings are TOML with fixed keys."""
+    text = (CHECKOUT / "editors" / "helix" / "languages.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)
+    assert settings["language-server"]["rnnlint"] == {"command": "rnnlint", "args": ["server"]}
+    (language,) = settings["language"]
+    assert language["name"] == "python"
+    assert "rnnlint" in language["language-servers"]

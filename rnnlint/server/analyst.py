@@ -15,7 +15,7 @@ from rnnlint.lowering.recollection import Recollection
 from rnnlint.opening import Project, Request, open_request
 from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.config import ConfigError
-from rnnlint.project.discovery import Asked, why_left_out
+from rnnlint.project.discovery import Asked, ProjectFile, why_left_out
 from rnnlint.project.source import read_bytes
 from rnnlint.scope import Scope
 from rnnlint.server.documents import Document
@@ -219,13 +219,21 @@ def _counts(path: str, project: Project) -> bool:
 
 
 def _edited(documents: dict[str, Document], project: Project) -> Iterable[tuple[str, bytes]]:
-    """The contents of documents that are not what is on the disk."""
+    """The contents of documents that are not what was on the disk when it was scanned."""
+    files = project.files({})
     for path, document in documents.items():
         data = document.data
-        if document.cells is not None or data != _on_disk(path, project):
+        file = files.get(path)
+        if document.cells is not None or file is None or data != _as_scanned(file, project):
             yield path, data
 
 
-def _on_disk(path: str, project: Project) -> bytes | None:
-    data = read_bytes(project.root, path, project.settings.max_file_size)
-    return data if isinstance(data, bytes) else None
+def _as_scanned(file: ProjectFile, project: Project) -> bytes | None:
+    """The contents of a file, if it is still what was found."""
+    data = read_bytes(project.root, file.path, project.settings.max_file_size)
+    try:
+        status = os.stat(project.root / file.path)
+    except OSError:
+        return None
+    same = (status.st_mtime_ns, status.st_size) == (file.mtime_ns, file.size)
+    return data if same and isinstance(data, bytes) else None
