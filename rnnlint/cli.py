@@ -136,6 +136,10 @@ def _run(request: Request, options: Chosen) -> int:
     try:
         opened = engine.open_request(request)
         settings = opened.settings
+        if options.write_baseline:
+            from rnnlint.commands import baselining
+
+            return baselining.write_baseline(opened, options, progress)
         if not (options.add_noqa or options.diff or settings.fix or settings.fix_only):
             outcome = engine.examine(opened, progress)
             progress.clear()

@@ -20,11 +20,13 @@ import msgspec
 from rnnlint import __version__
 from rnnlint.diagnostic import Diagnostic, Fix, Notice, Span, Withheld
 from rnnlint.flow import Flow
+from rnnlint.narrowing import Narrowing
 from rnnlint.opening import (
     Opened,
     Project,
     Request,
     UsageError,
+    asked_about,
     open_request,
     show_settings,
 )
@@ -90,6 +92,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The pages of rules by code, where the report holds them."""
     flows: tuple[Flow, ...] = ()
     """The training loops that pass through what was asked about."""
+    known: int = 0
+    """How many findings were left out because the baseline knows them."""
 
     @property
     def unsafe_fixes(self) -> bool:
@@ -129,9 +133,11 @@ def check(request: Request, progress: Progress | None = None) -> Outcome:
 def examine(opened: Opened, progress: Progress | None = None) -> Outcome:
     """Analyse the projects that were opened, and report on what was asked about."""
     begun = time.perf_counter()
+    # What may be wrong with a baseline or a revision is said before the long part.
+    narrowings = [Narrowing(project) for project in opened.projects]
     outcomes = [
-        outcome_of(project, *findings_of(project, cache_of(project), progress))
-        for project in opened.projects
+        outcome_of(project, *findings_of(project, cache_of(project), progress), narrowing=narrowing)
+        for project, narrowing in zip(opened.projects, narrowings, strict=True)
     ]
     return merged(opened, outcomes, time.perf_counter() - begun)
 
@@ -155,20 +161,19 @@ def outcome_of(
     *,
     fixed: tuple[Diagnostic, ...] = (),
     withheld: tuple[Withheld, ...] = (),
+    narrowing: Narrowing | None = None,
 ) -> Outcome:
     """What the findings of a whole project say of what was asked about."""
     asked = project.asked
-    asked_about = _asked_about(
-        asked.reported, () if project.contents else project.given, project.root
-    )
+    is_asked = asked_about(project)
     notices = _once(
         [
-            *_concerning(project.discovery.notices, asked_about),
+            *_concerning(project.discovery.notices, is_asked),
             *asked.notices,
-            *_concerning(findings.notices, asked_about),
+            *_concerning(findings.notices, is_asked),
         ]
     )
-    diagnostics = [d for d in findings.diagnostics if d.span.path in asked.reported]
+    narrowed = (narrowing or Narrowing(project)).of(findings.diagnostics, findings.excerpts)
     left_out = {notice.path for notice in notices if notice.skips}
     summary = Summary(
         analysed=len(asked.reported - left_out - set(findings.unparsed)),
@@ -177,7 +182,7 @@ def outcome_of(
         cached=cached,
     )
     outcome = Outcome(
-        diagnostics=tuple(diagnostics),
+        diagnostics=narrowed.diagnostics,
         notices=tuple(notices),
         excerpts=findings.excerpts,
         summary=summary,
@@ -189,21 +194,11 @@ def outcome_of(
             for flow in findings.flows
             if any(stop.span.path in asked.reported for stop in flow.stops)
         ),
+        known=narrowed.known,
     )
-    return relative(outcome, project.root, project.cwd)
-
-
-def _asked_about(
-    reported: frozenset[str], paths: Sequence[str], root: Path
-) -> Callable[[str], bool]:
-    """Tell whether a file or folder, reported or left out, is among what was asked about."""
-    given = {Path(os.path.relpath(path, root)).as_posix() for path in paths}
-
-    def is_asked(path: str) -> bool:
-        around = (parent.as_posix() for parent in Path(path).parents)
-        return path in reported or not given.isdisjoint((path, *around))
-
-    return is_asked
+    outcome = relative(outcome, project.root, project.cwd)
+    # A baseline need not lie in the project, and is shown as the user sees it already.
+    return msgspec.structs.replace(outcome, notices=(*outcome.notices, *narrowed.notices))
 
 
 def _concerning(notices: Iterable[Notice], is_asked: Callable[[str], bool]) -> list[Notice]:
@@ -338,6 +333,7 @@ def _digest(settings: Settings) -> str:
             fix=plain.fix,
             fix_only=plain.fix_only,
             show_fixes=plain.show_fixes,
+            baseline=plain.baseline,
             unsafe_fixes=plain.unsafe_fixes,
         )
     )
@@ -445,4 +441,5 @@ def merged(opened: Opened, outcomes: Sequence[Outcome], seconds: float) -> Outco
         fixed=tuple(d for outcome in outcomes for d in outcome.fixed),
         withheld=tuple(each for outcome in outcomes for each in outcome.withheld),
         flows=tuple(flow for outcome in outcomes for flow in outcome.flows),
+        known=sum(outcome.known for outcome in outcomes),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -54,6 +54,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: str | None = None
     ignore_noqa: bool = False
     """Report also what comments in the code silence."""
+    diff_base: str | None = None
+    """Report only what stands on lines that changed since this revision."""
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +109,18 @@ def show_settings(request: Request) -> tuple[Settings, tuple[Notice, ...]]:
     groups, notices = _groups(request, Path(request.cwd))
     paths = next(iter(groups.values()), [request.cwd])
     return _settings(request, Path(paths[0])), tuple(notices)
+
+
+def asked_about(project: Project) -> Callable[[str], bool]:
+    """Tell whether a file or folder, reported or left out, is among what was asked about."""
+    paths = () if project.contents else project.given
+    given = {Path(os.path.relpath(path, project.root)).as_posix() for path in paths}
+
+    def is_asked(path: str) -> bool:
+        around = (parent.as_posix() for parent in Path(path).parents)
+        return path in project.asked.reported or not given.isdisjoint((path, *around))
+
+    return is_asked
 
 
 def _project(request: Request, root: Path, paths: Sequence[str], cwd: Path) -> Project:
@@ -184,6 +198,7 @@ def _for_the_run(settings: Settings, nearest: Settings) -> Settings:
         unsafe_fixes=nearest.unsafe_fixes,
         show_fixes=nearest.show_fixes,
         fail_on=nearest.fail_on,
+        baseline=nearest.baseline,
         output_format=nearest.output_format,
         cache_dir=nearest.cache_dir,
     )

@@ -20,6 +20,7 @@ from rnnlint.fixing.choosing import Repair, compatible
 from rnnlint.fixing.comparing import compare
 from rnnlint.fixing.editing import Edited, Moves, by_path
 from rnnlint.fixing.soundness import flaw
+from rnnlint.narrowing import Narrowing
 from rnnlint.opening import Opened, Project
 from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.source import Source, read_source, source_from_bytes
@@ -64,16 +65,15 @@ class Repaired(msgspec.Struct, frozen=True):
 def fixes(project: Project) -> Wishes:
     """The repairs that rules offer for what was asked about."""
     allowed = [Applicability.SAFE]
+    narrowing = Narrowing(project)
     if project.settings.unsafe_fixes:
         allowed.append(Applicability.UNSAFE)
 
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         return [
             Repair((diagnostic,), diagnostic.fix.edits, diagnostic.fix.uncovers)
-            for diagnostic in findings.diagnostics
-            if diagnostic.span.path in project.asked.reported
-            and diagnostic.fix is not None
-            and diagnostic.fix.applicability in allowed
+            for diagnostic in narrowing.of(findings.diagnostics, findings.excerpts).diagnostics
+            if diagnostic.fix is not None and diagnostic.fix.applicability in allowed
         ]
 
     return wishes

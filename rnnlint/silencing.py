@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rnnlint.diagnostic import Diagnostic, Edit, Location
 from rnnlint.engine import Findings
 from rnnlint.fixing.choosing import Repair
+from rnnlint.narrowing import Narrowing
 from rnnlint.opening import Project
 from rnnlint.project.source import LineIndex, Source, newline_of
 from rnnlint.repair import Read, Wishes
@@ -27,12 +28,12 @@ def comments(project: Project) -> Wishes:
     or the cells of one that cannot be read.
     """
 
+    narrowing = Narrowing(project)
+
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         found: dict[str, list[Diagnostic]] = {}
-        for diagnostic in findings.diagnostics:
-            span = diagnostic.span
-            if span.path in project.asked.reported:
-                found.setdefault(span.path, []).append(diagnostic)
+        for diagnostic in narrowing.of(findings.diagnostics, findings.excerpts).diagnostics:
+            found.setdefault(diagnostic.span.path, []).append(diagnostic)
         sources = {path: read(path) for path in found}
         return [
             repair

@@ -179,6 +179,7 @@ class Report(msgspec.Struct, frozen=True):
     unsafe_fixes: bool = False
     fixed: tuple[Diagnostic, ...] = ()
     withheld: tuple[Withheld, ...] = ()
+    known: int = 0
     rules: dict[str, Page] = {}
     flows: tuple[Flow, ...] = ()
 

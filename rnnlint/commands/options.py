@@ -35,6 +35,7 @@ _LISTS = (
 )
 _PLAIN = (
     "fail_on",
+    "baseline",
     "force_exclude",
     "respect_gitignore",
     "output_format",
@@ -50,6 +51,10 @@ _CONTRADICTIONS = {
     "add_noqa": ("fix", "fix_only", "diff", "statistics", "ignore_noqa"),
     # What is edited by somebody is not edited by us at the same time.
     "watch": ("fix", "fix_only", "diff", "add_noqa", "show_files", "show_settings"),
+    "write_baseline": ("add_noqa", "fix", "fix_only", "diff", "diff_base", "no_baseline", "watch"),
+    "no_baseline": ("baseline",),
+    # Repairs move lines, so that it would no longer be known which of them changed.
+    "diff_base": ("add_noqa", "fix", "fix_only", "diff"),
 }
 """Options that exclude others."""
 
@@ -86,6 +91,10 @@ class Chosen(msgspec.Struct, frozen=True):
     per_file_ignores: tuple[str, ...]
     fail_on: str | None
     ignore_noqa: bool
+    baseline: str | None
+    no_baseline: bool
+    write_baseline: bool
+    diff_base: str | None
     fix: bool | None
     unsafe_fixes: bool | None
     fix_only: bool | None
@@ -137,6 +146,25 @@ _OPTIONS = (
         help="The mildest level that makes the exit code 1.  [default: advice]",
     ),
     _flag("Rules", "--ignore-noqa", "Heed no suppression comments."),
+    _option(
+        "New findings",
+        "--baseline",
+        metavar="FILE",
+        help="Report only what FILE does not know.",
+    ),
+    _flag("New findings", "--no-baseline", "Report also what the baseline of the settings knows."),
+    _flag(
+        "New findings",
+        "--write-baseline",
+        "Write what is found to the baseline instead of reporting it.",
+    ),
+    _option(
+        "New findings",
+        "--diff-base",
+        metavar="REVISION",
+        help="Report only what stands on lines that changed since a revision of git, committed or "
+        "not, or is proven by one.",
+    ),
     _switch("Fixing", "--fix", "Repair what can be repaired safely, and report what is left."),
     _switch("Fixing", "--unsafe-fixes", "Offer also repairs that want a look, and make them."),
     _switch("Fixing", "--fix-only", "Repair, and say nothing of what is left."),
@@ -238,6 +266,7 @@ def request_of(options: Chosen) -> Request:
         inline_config=(
             *(_UNSELECTED if options.select else ()),
             *(_UNRESTRICTED if options.fixable else ()),
+            *(('baseline = ""',) if options.no_baseline else ()),
             *inline,
             *_settings_of(options),
         ),
@@ -246,6 +275,7 @@ def request_of(options: Chosen) -> Request:
         no_cache=options.no_cache,
         cache_dir=options.cache_dir,
         ignore_noqa=options.ignore_noqa,
+        diff_base=options.diff_base,
     )
 
 

@@ -122,6 +122,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
         output-format = "concise"
     """
+    baseline: str = ""
+    """The file with the findings that are known already and not reported, beside the file that
+    names it.  `--write-baseline` writes it.
+
+        baseline = "rnnlint-baseline.json"
+    """
     cache_dir: str = ".rnnlint_cache"
     """The folder of the cache, relative to the project; `~` is your own folder.
 
@@ -205,6 +211,7 @@ _EXPECTED: dict[str, str] = {
     "output-format": (
         '"full", "concise", "json", "jsonl", "github", "gitlab", "html", "junit" or "sarif"'
     ),
+    "baseline": "the path of a file",
     "cache-dir": "a string",
     "max-file-size": "a positive whole number of bytes",
     "fix": "true or false",
@@ -255,6 +262,8 @@ def load_settings(
         directory = path.parent if explicit is None else directory
     for text in inline:
         table.update(_inline_table(text))
+    if table.get("baseline"):  # on the command line, it is relative to the working directory
+        table["baseline"] = os.path.abspath(os.path.expanduser(table["baseline"]))
     if "cache-dir" in table:
         table["cache-dir"] = os.path.expanduser(table["cache-dir"])
     return msgspec.convert(
@@ -307,6 +316,9 @@ def _inherited(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{_shown(path)}: 'extend' goes in a circle: {cycle}; remove one")
         chain.append(resolved)
         table = _file_table(path)
+        if table.get("baseline"):
+            beside = os.path.expanduser(table["baseline"])
+            table["baseline"] = os.path.abspath(path.parent / beside)
         extended = table.pop(EXTEND, None)
         tables.append(_with_moved_globs(table, Path(os.path.abspath(path)).parent, first))
         if extended is None:

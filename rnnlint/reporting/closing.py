@@ -20,7 +20,7 @@ def closing(report: Report, style: Style) -> str:
     if report.diagnostics or report.summary.analysed:
         lines = wrapped(_found(report), style.width)
         lines[0] = style.strong(lines[0])
-    for sentence in (_fixable(report), withheld(report), coverage(report)):
+    for sentence in (_fixable(report), _known(report), withheld(report), coverage(report)):
         lines += wrapped(sentence, style.width) if sentence else []
     return "\n".join(lines) + "\n"
 
@@ -61,6 +61,14 @@ def _fixable(report: Report) -> str:
         others = f" ({more:,} more with --fix --unsafe-fixes)" if more else ""
         return f"{FIXABLE} {now:,} fixable with --fix{others}."
     return f"{more:,} fixable with --fix --unsafe-fixes." if more else ""
+
+
+def _known(report: Report) -> str:
+    """Say how many findings were left out because a baseline knows them."""
+    if not report.known:
+        return ""
+    problems = counted(report.known, "known problem")
+    return f"Left out {problems}, which the baseline holds."
 
 
 def withheld(report: Report) -> str:

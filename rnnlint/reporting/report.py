@@ -63,6 +63,10 @@ class Report(Protocol):
         """Repairs that did not stand the test."""
 
     @property
+    def known(self) -> int:
+        """How many findings were left out because a baseline knows them."""
+
+    @property
     def rules(self) -> Mapping[str, Page]:
         """The pages of rules by code, for the formats that hold them."""
 
