@@ -5,9 +5,10 @@
 Each tree is copied first, and nothing is written to it.  On the copy, all repairs are carried
 out, and then it is looked at from outside: every file that changed compiles if it did before and
 keeps its line ends, every notebook is the same but for the code of its cells, no rule finds more
-than before (but for advice on layers that are trained at last), and a second repair changes nothing.  What does not hold is told, and the exit code
-is 1.  With `--diffs`, the difference of each tree is put into a folder, to be read as the tree's
-maintainer would; with `--notebooks`, findings are counted in notebooks alone.
+than before (but for advice on layers that are trained at last), and a second repair changes
+nothing.  What does not hold is told, and the exit code is 1.  With `--diffs`, the difference of
+each tree is put into a folder, to be read as the tree's maintainer would; with `--notebooks`,
+findings are counted in notebooks alone.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _compiles(data: bytes) -> bool:
 
 
 def _uncovers(outcome: Outcome) -> bool:
-    """Whether something was repaired that kept code from being trained, and so from being judged."""
+    """Whether something was repaired that kept code from being trained, and so judged."""
     return any(each.fix is not None and each.fix.uncovers for each in outcome.fixed)
 
 

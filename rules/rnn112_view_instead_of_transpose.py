@@ -2,8 +2,10 @@
 
 ## What it does
 Reports a `view` or `reshape` whose sizes are those of the tensor in another order, and one that
-puts the batch first where other axes stand before it: `h_n.view(batch, -1)` of a final state, which
-is (layers * directions, batch, hidden), or `output.view(batch, -1)` of an output with time first.
+puts other axes before the first: `x.view(steps, batch, features)` of (batch, steps, features). It
+also reports one that puts the batch first where other axes stand before it:
+`h_n.view(batch, -1)` of a final state, which is (layers * directions, batch, hidden), or
+`output.view(batch, -1)` of an output with time first.
 
 ## Why it matters
 These methods cut the same numbers, in the same order, into other axes. Shapes are right
@@ -111,7 +113,7 @@ class ViewInsteadOfTranspose(Rule):
             axes = ", ".join(_name(reshaped.tensor, place) for place in range(count))
             wanted = ", ".join(_shown(reshaped.tensor, size) for size in reshaped.sizes)
             same = [one for one in program.possible(Reshaped) if one.place == reshaped.place]
-            agree = all(_disorder(program, one) == order for one in same)
+            agree = all(order == _disorder(program, one) or _has_order(one, order) for one in same)
             yield self.report(
                 program,
                 reshaped.place,
@@ -128,6 +130,8 @@ def _disorder(program: Program, reshaped: Reshaped) -> Order | None:
     order = tuple(_axis_of(reshaped.tensor, size) for size in reshaped.sizes)
     if _swaps(program, reshaped.tensor, order):
         return order
+    if _puts_first_behind(program, reshaped, order):
+        return _completed(reshaped, order)
     if _gathers_layers(program, reshaped):
         return (1, *order[1:])
     if _puts_later_first(program, reshaped, order):
@@ -181,6 +185,40 @@ def _puts_later_first(program: Program, reshaped: Reshaped, order: Order) -> boo
         not is_split
         and program.is_many(axes[first].size)
         and any(program.is_many(size) for size in before)
+    )
+
+
+def _puts_first_behind(program: Program, reshaped: Reshaped, order: Order) -> bool:
+    """Whether the size of the first axis, which the program asked for, comes behind others.
+
+    All of a row of the first axis lies together, so that nothing longer than 1 can stand before it.
+    """
+    axes, behind = reshaped.tensor.axes, order.index(0) if 0 in order else 0
+    return (
+        behind > 0
+        and isinstance(axes[0].size, values.Size)
+        and program.is_many(axes[0].size)
+        and any(program.is_many(size) for size in reshaped.sizes[:behind])
+    )
+
+
+def _completed(reshaped: Reshaped, order: Order) -> Order:
+    """The order with the axes that have the same number for a size, by whatever name."""
+    sizes = [axis.size for axis in reshaped.tensor.axes]
+    found = list(order)
+    for number, size in enumerate(reshaped.sizes):
+        alike = [place for place, one in enumerate(sizes) if one == size and place not in found]
+        if found[number] is None and isinstance(size, values.Const) and len(alike) == 1:
+            found[number] = alike[0]
+    return tuple(found)
+
+
+def _has_order(reshaped: Reshaped, order: Order) -> bool:
+    """Whether the sizes of a new shape are those of the axes in this order, as far as it goes."""
+    axes, sizes = reshaped.tensor.axes, reshaped.sizes
+    return len(sizes) == len(order) and all(
+        place is None or (place < len(axes) and axes[place].size == size)
+        for place, size in zip(order, sizes, strict=True)
     )
 
 
