@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import click
 import msgspec
 
 from rnnlint import __version__
+from rnnlint.commands import completion, manual
 from rnnlint.commands.options import Chosen, check_options, reject_empty, request_of
 from rnnlint.commands.output import (
     FAILURE,
@@ -36,6 +38,7 @@ from rnnlint.terminal import (
     forgive_unwritable,
     is_terminal,
     style_for,
+    write_sections,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +50,32 @@ _VERBOSE = "rnnlint.verbose"
 
 class _Application(click.Group):
     """The group of commands; whatever goes wrong in one becomes a message and exit code 2."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = (manual.COMMANDS, manual.EXIT_CODES, manual.ENVIRONMENT, manual.FILES)
+        write_sections(formatter, sections)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = {name for each in check.params for name in (*each.opts, *each.secondary_opts)}
+            if error.option_name not in known:
+                raise
+            remedy = f"write 'rnnlint check {shlex.join(given)}'"
+            raise click.UsageError(
+                f"{error.option_name} is an option of check: {remedy}", ctx
+            ) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and (os.path.lexists(name) or "/" in name):
+            remedy = f"write 'rnnlint check {shlex.join(args)}'"
+            raise click.UsageError(f"'{name}' is a path, not a command: {remedy}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         forgive_unwritable(sys.stdout, sys.stderr)
@@ -72,7 +101,6 @@ class _Application(click.Group):
 @click.group(
     cls=_Application,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit code: 0 nothing found, 1 problems found, 2 rnnlint could not run.",
 )
 @click.version_option(__version__, "-V", "--version", message="rnnlint %(version)s")
 def application() -> None:
@@ -94,7 +122,11 @@ def main() -> None:
         gc.freeze()
 
 
-@application.command(cls=SectionedCommand, short_help="Look for problems in training code.")
+@application.command(
+    cls=SectionedCommand,
+    short_help="Look for problems in training code.",
+    sections=(manual.CHECKS, manual.EXIT_CODES, manual.ENVIRONMENT),
+)
 @check_options
 def check(**chosen: Any) -> None:
     """Look for problems in the training code of PATHS.
@@ -156,8 +188,10 @@ def _run(request: Request, options: Chosen) -> int:
         progress.clear()
 
 
-@application.command(short_help="Explain a rule, or all of them.")
-@click.argument("rule", required=False, metavar="[CODE|NAME]")
+@application.command(
+    cls=SectionedCommand, short_help="Explain a rule, or all of them.", sections=(manual.RULES,)
+)
+@click.argument("rule", required=False, metavar="[CODE|NAME]", shell_complete=completion.rules)
 @click.option("--all", "every", is_flag=True, help="Explain all rules.")
 @click.option(
     "--output-format",
@@ -210,7 +244,12 @@ def server(stdio: bool) -> None:
 
 
 @application.command(short_help="Remove the cache.")
-@click.option("--cache-dir", metavar="PATH", help="Where the cache is, if the settings do not say.")
+@click.option(
+    "--cache-dir",
+    metavar="PATH",
+    shell_complete=completion.folders,
+    help="Where the cache is, if the settings do not say.",
+)
 def clean(cache_dir: str | None) -> None:
     """Remove what rnnlint keeps of earlier runs on the project of the current folder."""
     from rnnlint.project import cache

@@ -109,15 +109,23 @@ def find(word: str, infos: Sequence[RuleInfo]) -> RuleInfo | None:
     return None
 
 
+_LISTED = 20
+"""How many codes a message lists."""
+_SHORT = 4
+"""Up to so many characters, a word is the start of a code rather than one with a slip in it."""
+
+
 def suggestion(word: str, infos: Sequence[RuleInfo]) -> str:
     """Return '; did you mean ...?' for a `word` close to a code or name, or nothing."""
     codes = [info.code for info in infos]
     names = [info.name for info in infos]
     inside = [code for code in codes if code.startswith(word.upper())]
     if word and inside and word.upper() not in inside:
+        if len(inside) > _LISTED:
+            return f"; {len(inside)} rules' codes begin so, and 'rnnlint rule --all' has them"
         return f"; the rules whose codes begin so are {', '.join(inside)}"
     close = (
-        get_close_matches(word.upper(), codes, n=1, cutoff=0.75)
+        get_close_matches(word.upper(), codes, n=1, cutoff=0.75 if len(word) > _SHORT else 1)
         if word.isalnum() and word[-1:].isdigit()
         else get_close_matches(word.lower().replace("_", "-"), names, n=1)
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from rnnlint import selection
 from rnnlint.diagnostic import Applicability, Diagnostic, Edit, Fix, Span
-from rnnlint.project.config import Settings
+from rnnlint.project.config import ConfigError, Settings, holds, seen
 from rnnlint.project.patterns import per_file_ignores
 from rnnlint.project.source import HALF_A_PAIR
 from rnnlint.registry import RuleInfo
@@ -39,21 +40,17 @@ class Scope:
     ) -> None:
         self.infos = infos
         self._by_folder = {"": settings, **nested}
-        self._selected = {
-            folder: _codes_selected(infos, own) for folder, own in self._by_folder.items()
-        }
-        self._fixable = {
-            folder: _codes_fixable(infos, own) for folder, own in self._by_folder.items()
-        }
-        self._trusted = {
-            folder: _codes_trusted(infos, own) for folder, own in self._by_folder.items()
-        }
-        self._ignored = {
-            folder: per_file_ignores(
-                selection.expanded(own.per_file_ignores, infos), Path(own.directory), root
-            )
-            for folder, own in self._by_folder.items()
-        }
+        self._selected: dict[str, frozenset[str]] = {}
+        self._fixable: dict[str, frozenset[str]] = {}
+        self._trusted: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._ignored: dict[str, Callable[[str], frozenset[str]]] = {}
+        for folder, own in self._by_folder.items():
+            with _saying_where(own):
+                ignores = selection.expanded(own.per_file_ignores, infos)
+                self._selected[folder] = _codes_selected(infos, own)
+                self._fixable[folder] = _codes_fixable(infos, own)
+                self._trusted[folder] = _codes_trusted(infos, own)
+                self._ignored[folder] = per_file_ignores(ignores, Path(own.directory), root)
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -78,6 +75,17 @@ class Scope:
 
     def _folder(self, path: str) -> str:
         return max((f for f in self._by_folder if path.startswith(f)), key=len)
+
+
+@contextmanager
+def _saying_where(settings: Settings) -> Iterator[None]:
+    """Let a message about an unknown rule begin with the settings file that it stands in."""
+    try:
+        yield
+    except selection.UnknownRuleError as error:
+        if settings.source is None or not holds(settings.source, error.key, error.selector):
+            raise
+        raise ConfigError(f"{seen(settings.source)}: {error}") from error
 
 
 def _codes_selected(infos: Sequence[RuleInfo], settings: Settings) -> frozenset[str]:

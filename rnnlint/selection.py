@@ -19,6 +19,15 @@ _EXACT = 1_000
 """The specificity of a code or a name: above that of any start of a code."""
 
 
+class UnknownRuleError(ConfigError):
+    """A selector that means no rule."""
+
+    def __init__(self, selector: str, setting: str, remedy: str) -> None:
+        super().__init__(f"unknown rule '{selector}' in {setting}{remedy}")
+        self.selector = selector
+        self.key = setting.partition(" ")[0]
+
+
 def select(
     infos: Sequence[RuleInfo],
     *,
@@ -54,7 +63,7 @@ def codes_of(selector: str, infos: Sequence[RuleInfo], setting: str) -> frozense
         if codes:
             return codes
     remedy = suggestion(selector, infos) or "; list the rules with 'rnnlint rule --all'"
-    raise ConfigError(f"unknown rule '{selector}' in {setting}{remedy}")
+    raise UnknownRuleError(selector, setting, remedy)
 
 
 def expanded(

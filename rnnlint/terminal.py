@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, TextIO
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO, TypeAlias
 
 import click
 
@@ -17,6 +18,10 @@ _PATIENCE = 1.0
 """Seconds before a run says how far it is."""
 _REFRESH = 0.1
 _UNSECTIONED = "Other"
+_WIDEST_EXAMPLE = 44
+
+Section: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+"""A heading of a help text, and what stands under it with what is said of it."""
 
 
 def style_for(stream: TextIO | None, colour: str) -> Style:
@@ -81,7 +86,13 @@ class SectionedOption(click.Option):
 
 
 class SectionedCommand(click.Command):
-    """A command whose help lists its options under headings."""
+    """A command whose help lists its options under headings, and more sections below them."""
+
+    def __init__(
+        self, *arguments: Any, sections: Sequence[Section] = (), **attributes: Any
+    ) -> None:
+        super().__init__(*arguments, **attributes)
+        self.sections = sections
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -91,8 +102,18 @@ class SectionedCommand(click.Command):
                 section = getattr(option, "section", _UNSECTIONED)
                 sections.setdefault(section, []).append(record)
         for section in sorted(sections, key=_UNSECTIONED.__eq__):
-            with formatter.section(section):
+            with formatter.section(section if len(sections) > 1 else "Options"):
                 formatter.write_dl(sections[section])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_sections(formatter, self.sections)
+
+
+def write_sections(formatter: click.HelpFormatter, sections: Iterable[Section]) -> None:
+    """Write sections of a help text."""
+    for heading, rows in sections:
+        with formatter.section(heading):
+            formatter.write_dl(rows, col_max=_WIDEST_EXAMPLE)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

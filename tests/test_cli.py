@@ -41,6 +41,7 @@ class FakeRequest(msgspec.Struct, frozen=True):
     no_cache: bool = False
     cache_dir: str | None = None
     ignore_noqa: bool = False
+    diff_base: str | None = None
 
 
 class FakeSummary(msgspec.Struct, frozen=True):
@@ -70,6 +71,7 @@ class FakeOutcome(msgspec.Struct, frozen=True):
     settings: Settings
     fixed: tuple[Diagnostic, ...] = ()
     withheld: tuple[Withheld, ...] = ()
+    known: int = 0
 
     @property
     def unsafe_fixes(self) -> bool:
@@ -231,17 +233,18 @@ def test_options_become_settings_that_override_the_file(engine: FakeEngine) -> N
 
 def test_other_options_reach_the_engine(engine: FakeEngine) -> None:
     Path("other.toml").write_text("")
-    arguments = ("a.py", "b", "--isolated", "-n", "--cache-dir", "c", "--ignore-noqa")
+    arguments = ("a.py", "b", "-n", "--cache-dir", "c", "--ignore-noqa")
     run("check", *arguments, "--config", "other.toml")
     assert engine.requests[0] == FakeRequest(
         paths=("a.py", "b"),
         cwd=os.getcwd(),
         config="other.toml",
-        isolated=True,
         no_cache=True,
         cache_dir="c",
         ignore_noqa=True,
     )
+    run("check", "--isolated")
+    assert engine.requests[1] == FakeRequest(paths=(), cwd=os.getcwd(), isolated=True)
 
 
 def test_the_standard_input_is_read_as_bytes(engine: FakeEngine) -> None:

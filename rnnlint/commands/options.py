@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from rnnlint.commands import completion
 from rnnlint.diagnostic import Level
+from rnnlint.project.config import reject_unusable
 from rnnlint.reporting import FORMATS
 from rnnlint.reporting.toml import toml
 from rnnlint.terminal import SectionedOption
@@ -51,6 +53,12 @@ _CONTRADICTIONS = {
     "add_noqa": ("fix", "fix_only", "diff", "statistics", "ignore_noqa"),
     # What is edited by somebody is not edited by us at the same time.
     "watch": ("fix", "fix_only", "diff", "add_noqa", "show_files", "show_settings"),
+    # A difference, or nothing, is shown where these would show something.
+    "diff": ("statistics", "explain"),
+    "fix_only": ("statistics", "explain"),
+    "show_files": ("show_settings",),
+    "quiet": ("verbose",),
+    "exit_zero": ("exit_non_zero_on_fix",),
     "write_baseline": ("add_noqa", "fix", "fix_only", "diff", "diff_base", "no_baseline", "watch"),
     "no_baseline": ("baseline",),
     # Repairs move lines, so that it would no longer be known which of them changed.
@@ -64,7 +72,14 @@ def _option(section: str, *declarations: str, **attributes: Any) -> Callable[[_C
 
 
 def _selectors(name: str, help_text: str, section: str = "Rules") -> Callable[[_Command], _Command]:
-    return _option(section, name, multiple=True, metavar="RULES", help=help_text)
+    return _option(
+        section,
+        name,
+        multiple=True,
+        metavar="RULES",
+        shell_complete=completion.rules,
+        help=help_text,
+    )
 
 
 def _globs(name: str, help_text: str) -> Callable[[_Command], _Command]:
@@ -150,6 +165,7 @@ _OPTIONS = (
         "New findings",
         "--baseline",
         metavar="FILE",
+        shell_complete=completion.files,
         help="Report only what FILE does not know.",
     ),
     _flag("New findings", "--no-baseline", "Report also what the baseline of the settings knows."),
@@ -200,6 +216,7 @@ _OPTIONS = (
         "Files",
         "--stdin-filename",
         metavar="PATH",
+        shell_complete=completion.files,
         help="The file that the standard input, given as '-', stands for.",
     ),
     _flag("Files", "--show-files", "List the files that would be looked at, and stop."),
@@ -212,7 +229,14 @@ _OPTIONS = (
         show_envvar=True,
         help="How to write the report.  [default: full]",
     ),
-    _option("Output", "--output-file", "-o", metavar="FILE", help="Write the report to FILE."),
+    _option(
+        "Output",
+        "--output-file",
+        "-o",
+        metavar="FILE",
+        shell_complete=completion.files,
+        help="Write the report to FILE.",
+    ),
     _flag("Output", "--statistics", "Only count how often each rule fired."),
     _flag("Output", "--explain", "End with the likeliest reason why training fails."),
     _option(
@@ -229,13 +253,20 @@ _OPTIONS = (
         "Settings",
         "--config",
         multiple=True,
+        shell_complete=completion.files,
         metavar="FILE|TOML",
         help="A settings file, or one setting such as 'ignore = [\"RNN401\"]'.",
     ),
     _flag("Settings", "--isolated", "Read no settings files."),
     _flag("Settings", "--show-settings", "Show the settings that hold, and stop."),
     _flag("Settings", "--no-cache -n", "Neither read nor write the cache."),
-    _option("Settings", "--cache-dir", metavar="PATH", help="Where to keep the cache."),
+    _option(
+        "Settings",
+        "--cache-dir",
+        metavar="PATH",
+        shell_complete=completion.folders,
+        help="Where to keep the cache.",
+    ),
 )
 
 
@@ -243,7 +274,8 @@ def check_options(command: _Command) -> _Command:
     """Give a command the arguments and options of `rnnlint check`."""
     for option in reversed(_OPTIONS):
         command = option(command)
-    return click.argument("paths", nargs=-1, metavar="[PATHS]...")(command)
+    paths = click.argument("paths", nargs=-1, metavar="[PATHS]...", shell_complete=completion.files)
+    return paths(command)
 
 
 def request_of(options: Chosen) -> Request:
@@ -286,6 +318,12 @@ def _reject_contradictions(options: Chosen) -> None:
             if getattr(options, name) and getattr(options, other):
                 both = f"{_named(name)} and {_named(other)}"
                 raise click.UsageError(f"{both} exclude each other: give one")
+    if options.isolated and _configuration(options.config)[0]:
+        raise click.UsageError("--isolated reads no settings files, and --config names one")
+    for name in _GLOBS:
+        for value in getattr(options, name):
+            glob = value.rpartition(":")[0] if name == "per_file_ignores" else value
+            reject_unusable(glob, _named(name))
     if options.watch and "-" in options.paths:
         raise click.UsageError("--watch wants files, and '-' is none: give one or the other")
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from rnnlint.project.patterns import moved
+from rnnlint.project.wildmatch import is_broken
 
 CONFIG_NAMES = (".rnnlint.toml", "rnnlint.toml", "pyproject.toml")
 """The files that may hold settings, the strongest first."""
@@ -202,6 +203,7 @@ one says nothing.
 
     extend = "../rnnlint.toml"
 """
+_GLOBS = ("exclude", "extend-exclude", "per-file-ignores")
 _INTERNAL = {"directory", "source"}
 _EXPECTED: dict[str, str] = {
     "per-file-ignores": "a table of globs to lists of codes",
@@ -300,7 +302,7 @@ def _concerns_us(path: Path) -> bool:
     data = _read(path)
     if b"rnnlint" not in data:
         return False
-    where = _shown(path)
+    where = seen(path)
     return _table_of(_parse(data, where), where) is not None
 
 
@@ -312,8 +314,8 @@ def _inherited(path: Path) -> dict[str, Any]:
     while True:
         resolved = path.resolve()
         if resolved in chain:
-            cycle = " -> ".join(_shown(link) for link in (*chain, resolved))
-            raise ConfigError(f"{_shown(path)}: 'extend' goes in a circle: {cycle}; remove one")
+            cycle = " -> ".join(seen(link) for link in (*chain, resolved))
+            raise ConfigError(f"{seen(path)}: 'extend' goes in a circle: {cycle}; remove one")
         chain.append(resolved)
         table = _file_table(path)
         if table.get("baseline"):
@@ -323,7 +325,11 @@ def _inherited(path: Path) -> dict[str, Any]:
         tables.append(_with_moved_globs(table, Path(os.path.abspath(path)).parent, first))
         if extended is None:
             break
-        path = path.parent / os.path.expanduser(extended)
+        path, extending = path.parent / os.path.expanduser(extended), path
+        if not path.is_file():
+            raise ConfigError(
+                f"{seen(extending)}: 'extend' names {seen(path)}, which is no file; check the path"
+            )
     merged: dict[str, Any] = {}
     for table in reversed(tables):
         merged.update(table)
@@ -350,7 +356,7 @@ def _with_moved_globs(table: dict[str, Any], origin: Path, target: Path) -> dict
 
 
 def _file_table(path: Path) -> dict[str, Any]:
-    where = _shown(path)
+    where = seen(path)
     parsed = _parse(_read(path), where)
     if path.name != "pyproject.toml":
         return _checked(parsed, where, "")
@@ -372,7 +378,11 @@ def _table_of(parsed: Mapping[str, Any], where: str) -> dict[str, Any] | None:
 
 def _inline_table(text: str) -> dict[str, Any]:
     where = f"--config {text!r}"
-    table = _checked(_parse(text.encode(), where), where, "")
+    try:
+        parsed = _parse(text.encode(), where)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; write it as in --config 'ignore = [\"RNN401\"]'") from error
+    table = _checked(parsed, where, "")
     if EXTEND in table:
         raise ConfigError(f"{where}: 'extend' belongs in a settings file; use --config FILE")
     return table
@@ -383,8 +393,26 @@ def _checked(table: Mapping[str, Any], where: str, within: str) -> dict[str, Any
         if key not in KEYS:
             raise ConfigError(f"{where}: unknown key {key!r}{within}{_suggestion(key)}")
         if not _fits(key, value):
-            raise ConfigError(f"{where}: {key!r}{within} must be {expected(key)}, not {value!r}")
+            raise ConfigError(f"{where}: {key!r}{within} must be {_wanted(key, value)}")
+        for glob in value if key in _GLOBS else ():
+            reject_unusable(glob, f"{where}: {key!r}{within}")
     return dict(table)
+
+
+def _wanted(key: str, value: object) -> str:
+    """What a value has to be, what it is, and how it is written where that is clear."""
+    found = str(value).lower() if isinstance(value, bool) else repr(value)
+    is_list = key not in _EXPECTED and isinstance(value, str)
+    return f"{expected(key)}, not {found}" + (f'; write ["{value}"]' if is_list else "")
+
+
+def reject_unusable(glob: str, where: str) -> None:
+    """A glob that is broken matches nothing, which nobody means."""
+    if is_broken(glob):
+        raise ConfigError(
+            f"{where} has {glob!r}, which can match nothing: close its '[', or write '\\[' for a "
+            "bracket in a name"
+        )
 
 
 def _fits(key: str, value: object) -> bool:
@@ -400,6 +428,8 @@ def _fits(key: str, value: object) -> bool:
 
 
 def _suggestion(key: str) -> str:
+    if key in ("lint", "check"):  # ruff has one
+        return "; write its keys below [tool.rnnlint] itself"
     from difflib import get_close_matches
 
     close = get_close_matches(key.replace("_", "-").lower(), KEYS, n=1)
@@ -411,13 +441,14 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"{_shown(path)}: cannot be read: {reason}; check the path") from error
+        raise ConfigError(f"{seen(path)}: cannot be read: {reason}; check the path") from error
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        parsed: dict[str, Any] = toml.loads(data.decode())
+        # Some editors on Windows begin a file with a mark of its encoding.
+        parsed: dict[str, Any] = toml.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{where}: line {row} is not UTF-8; save the file as UTF-8") from error
@@ -426,7 +457,14 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
     return parsed
 
 
-def _shown(path: Path) -> str:
+def seen(path: Path | str) -> str:
     """The path as a message shows it: relative to the working directory when below it."""
     absolute, here = os.path.abspath(path), os.path.join(os.getcwd(), "")
     return absolute.removeprefix(here)
+
+
+def holds(source: str, key: str, word: str) -> bool:
+    """Whether a settings file, or one that it extends, has a word under a key."""
+    value = _inherited(Path(source)).get(key, ())
+    lists = value.values() if isinstance(value, dict) else (value,)
+    return any(word in each for each in lists)

@@ -123,6 +123,8 @@ def group_by_root(paths: Sequence[str], cwd: Path) -> tuple[dict[Path, list[str]
         for path in _expanded(given, cwd):
             absolute = os.path.normpath(os.path.join(cwd, path))
             reason = _absent(absolute)
+            if reason is not None and glob.has_magic(path):
+                reason = "no file or folder matches; check the pattern"
             if reason is not None:
                 notices.append(Notice(shown(given), reason, fatal=True))
                 continue

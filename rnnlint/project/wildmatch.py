@@ -49,6 +49,12 @@ def translated(line: str) -> Pattern | None:
     return Pattern(excludes, folders_only, depth + _body(pattern.removeprefix("/")))
 
 
+def is_broken(line: str) -> bool:
+    """Whether a pattern can match nothing because it ends in the midst of something."""
+    pattern = translated(line)
+    return pattern is not None and _NEVER in pattern.expression
+
+
 def escaped(name: str) -> str:
     """A pattern that matches a name as it is."""
     return re.sub(r"[\\*?\[\]!# ]", r"\\\g<0>", name)
