@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint.semantics import axes, calls, iteration, joins, modules, operations, tensors, values
+from rnnlint.semantics import (
+    axes,
+    calls,
+    iteration,
+    joins,
+    lengths,
+    modules,
+    operations,
+    tensors,
+    values,
+)
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect, Method
 from rnnlint.semantics.values import NONE, UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
@@ -91,7 +101,8 @@ def _from_list(value: values.ListObject, depth: int = 3) -> Tensor | None:
     candidates = list(items) if items else [element]
     order, steps = value.fields["order"], value.fields["order_steps"]
     if all(isinstance(item, values.Size) for item in candidates):
-        return Tensor(lengths=True, order=order, order_steps=steps)
+        shares = lengths.relative_of(value)
+        return Tensor(lengths=True, relative=shares, order=order, order_steps=steps)
     inner: list[Tensor] = []
     for item in candidates:
         if isinstance(item, Tensor):
@@ -137,6 +148,8 @@ def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         is_number = isinstance(given, (values.Size, values.Const))
         order, steps = iteration.order_of(UNKNOWN if given is None else given)
         made = Tensor(fresh=is_number, open=not is_number, order=order, order_steps=steps)
+    if made.relative is not None and lengths.is_whole_type(name, arguments):
+        made = tensors.changed(made, relative=lengths.cut(made.relative, place))
     if entry.effect == "device_tensor":
         device = "gpu"
     return tensors.on_device(made, device, place) if device == "gpu" else made
@@ -404,7 +417,8 @@ def default_collate(sample: Value, place: Place) -> Value:
         steps = (Step(place, "this loader puts the batch on the first axis"),)
         return with_batch(tensors.changed(sample, batch_axis_steps=steps, fresh=False), place)
     if isinstance(sample, values.Size):
-        return Tensor(lengths=True, order="arbitrary", axes=axes.of_batch(0, place)[:1], open=False)
+        sizes = Tensor(lengths=True, order="arbitrary", relative=sample.relative)
+        return axes.with_axes(sizes, axes.of_batch(0, place)[:1])
     if all(map(_is_number, values.members(sample))):
         return Tensor(axes=axes.of_batch(0, place)[:1], open=False)
     if isinstance(sample, values.Tuple):

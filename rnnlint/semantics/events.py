@@ -566,3 +566,21 @@ class Replicated(Note):
         super().__init__(place, context)
         self.arguments = arguments
         self.result = result
+
+
+class LengthsUsed(Note):
+    """Lengths say where the sequences of a batch end, other than in packing.
+
+    `how` is "mask" where relative ones are compared with the positions of steps, and "given"
+    where a utility of the companion, `name`, is told them.
+    """
+
+    __slots__ = ("how", "lengths", "name")
+
+    def __init__(
+        self, place: Place, context: Context, lengths: Value, how: str, name: str = ""
+    ) -> None:
+        super().__init__(place, context)
+        self.lengths = lengths
+        self.how = how
+        self.name = name

@@ -13,6 +13,7 @@ from rnnlint.semantics import (
     calls,
     iteration,
     joins,
+    lengths,
     library,
     modules,
     naming,
@@ -267,6 +268,7 @@ def _compare(run: Interpreter, node: ir.Compare, frame: Frame) -> Value:
     for op, comparator in zip(node.ops, node.comparators, strict=True):
         right = evaluate(run, comparator, frame)
         outcome = operations.compare(op, left, right)
+        lengths.note_mask(run, left, right, frame.place(node))
         decided = truth(outcome)
         if decided is False:
             return outcome

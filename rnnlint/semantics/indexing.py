@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rnnlint.semantics import axes, events, notes, rows, tensors, values
+from rnnlint.semantics import axes, events, lengths, notes, rows, tensors, values
 from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def index(run: Interpreter, tensor: Tensor, parts: tuple[Value, ...], place: Pla
     if len(parts) > 1 or isinstance(parts[0] if parts else None, Tensor):
         notes.note_packed(run, tensor, "indexed", place)  # `packed[0]` is the first of its fields
     if tensor.lengths and len(parts) == 1 and not isinstance(parts[0], (Tensor, values.Slice)):
-        return values.Size()
+        return values.Size(relative=tensor.relative)
     if any(isinstance(part, Tensor) for part in parts):
         return advanced(tensor, parts, place)
     tensor = _without_padding(rows.kept(tensor, parts), parts)
@@ -191,6 +191,10 @@ def written(
     calls = tensor.calls | tensors.graph_of(value)
     padding = tensor.padding
     has_rows = False
+    if tensor.fresh and len(parts) == 1 and _picks(parts[0]) and lengths.relative_of(value):
+        relative = lengths.relative_of(value)  # `shares[i] = len(x) / longest`
+        return tensors.changed(tensor, fresh=False, lengths=True, relative=relative)
+    lengths.note_filled(run, tensor, parts, value, place)
     if tensor.fresh and padding is None and tensor.drawn is None:
         side = "" if _is_one_wide(tensor, parts) else _filled_side(parts)
         if side and isinstance(value, (Tensor, values.ListObject, values.Unknown)):

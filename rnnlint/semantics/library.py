@@ -14,6 +14,7 @@ from rnnlint.semantics import (
     events,
     frameworks,
     iteration,
+    lengths,
     methods,
     modules,
     notes,
@@ -443,6 +444,8 @@ def call_native(
     receiver, name = native.receiver, native.name
     if isinstance(receiver, values.Tensor):
         return tensors.call_method(run, receiver, name, arguments, place)
+    if isinstance(receiver, values.Size):
+        return lengths.call_method(receiver, name, arguments, place)
     if isinstance(receiver, values.ListObject):
         return containers.call_list_method(run, receiver, name, arguments, place)
     if isinstance(receiver, values.DictObject):

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnlint.semantics import iteration, joins, library, tensors, values
+from rnnlint.semantics import iteration, joins, lengths, library, tensors, values
 from rnnlint.semantics.joins import join
 from rnnlint.semantics.values import UNKNOWN, Place, Step, Value
 
@@ -68,6 +68,9 @@ def binary(run: Interpreter, op: str, left: Value, right: Value, place: Place) -
         return _constants(op, left, right)
     if isinstance(left, values.Const) and isinstance(left.value, str) and op in ("+", "%"):
         return values.Prefix(left.value if op == "+" else left.value.split("%")[0])
+    relative = lengths.computed(op, left, right, place)
+    if relative is not None:
+        return lengths.with_relative(op, left, right, relative)
     graphs = [v for v in (left, right) if isinstance(v, values.Tensor) and (v.calls or v.loss)]
     # `loss * len(batch)` is no size.
     symbolic = None if graphs else _symbolic(op, left, right, place)

@@ -10,6 +10,7 @@ from rnnlint.semantics import (
     axes,
     calls,
     iteration,
+    lengths,
     modules,
     parameters,
     tensors,
@@ -222,8 +223,13 @@ def _number(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
         return value
     if isinstance(value, values.Tensor) and value.lengths:
-        return values.Size()
+        return values.Size(relative=value.relative)
     return UNKNOWN
+
+
+def _round(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    number = _number(run, arguments, place)
+    return values.Size(number.of, number.axis) if isinstance(number, values.Size) else number
 
 
 def _integer(run: Interpreter, arguments: Arguments, place: Place) -> Value:
@@ -233,7 +239,10 @@ def _integer(run: Interpreter, arguments: Arguments, place: Place) -> Value:
             return values.Const(int(value.value), option=value.option)
         except (OverflowError, ValueError):
             return UNKNOWN
-    return _number(run, arguments, place)
+    number = _number(run, arguments, place)
+    if isinstance(number, values.Size) and number.relative is not None:
+        return values.Size(relative=lengths.cut(number.relative, place))
+    return number
 
 
 def _str(run: Interpreter, arguments: Arguments, place: Place) -> Value:
@@ -423,7 +432,7 @@ FUNCTIONS: dict[str, Effect] = {
     "builtins.min": _extreme,
     "builtins.max": _extreme,
     "builtins.abs": _number,
-    "builtins.round": _number,
+    "builtins.round": _round,
     "builtins.float": _number,
     "builtins.int": _integer,
     "builtins.str": _str,

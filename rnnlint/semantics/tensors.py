@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import axes, events, naming, notes, rows, values
+from rnnlint.semantics import axes, events, lengths, naming, notes, rows, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
 
@@ -104,9 +104,14 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
             mask = only.mask and op in ("&", "|", "~")
             penalty = only.penalty or (only.mask and not mask)
             return changed(
-                padded_with(kept(only)), mask=mask, penalty=penalty, drawn=drawn, counted=()
+                padded_with(kept(only)),
+                mask=mask,
+                penalty=penalty,
+                drawn=drawn,
+                counted=(),
+                relative=None,
             )
-        return changed(kept(only), calls=only.calls | graph_of(other), drawn=None)
+        return changed(kept(only), calls=only.calls | graph_of(other), drawn=None, relative=None)
     first, second = both
     calls = first.calls | second.calls
     padding = joint_padding([padded_with(first).padding, padded_with(second).padding])
@@ -196,7 +201,7 @@ def one_row(tensor: Tensor) -> Tensor:
 def row(tensor: Tensor) -> Value:
     """One item along the first axis."""
     if tensor.lengths:
-        return values.Size()
+        return values.Size(relative=tensor.relative)
     if holds_rows(tensor):
         return one_row(tensor)
     return picked(tensor)
@@ -262,10 +267,31 @@ def _same(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
     return tensor
 
 
+def _round(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    return changed(padded_with(kept(tensor)), counted=(), relative=None)
+
+
+def _convert(name: str) -> Method:
+    def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+        """`x.long()`, `x.astype(int)`: numbers of another type."""
+        if tensor.relative is None or not lengths.is_whole(name, arguments):
+            return tensor
+        return changed(tensor, relative=lengths.cut(tensor.relative, place))
+
+    return effect
+
+
 def _combine(op: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-        other = arguments.get(0, "other")
-        return combined(op, tensor, UNKNOWN if other is None else other)
+        other = arguments.get(0, "other") or UNKNOWN
+        # Padding survives a division as it does a product.
+        made = combined("*" if op == "/" else op, tensor, other)
+        if arguments.get(None, "rounding_mode") is not None:
+            return made
+        relative = lengths.computed(op, tensor, other, place)
+        if relative is None or relative.presumed:
+            return made
+        return changed(made, lengths=True, relative=relative)
 
     return effect
 
@@ -284,14 +310,17 @@ def _detach(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place
 
 
 def _item(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return values.Size() if tensor.lengths else UNKNOWN
+    return values.Size(relative=tensor.relative) if tensor.lengths else UNKNOWN
 
 
 def _to_list(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     if not tensor.lengths:
         return UNKNOWN
     return values.ListObject(
-        None, values.Size(), order=tensor.order, order_steps=tensor.order_steps
+        None,
+        values.Size(relative=tensor.relative),
+        order=tensor.order,
+        order_steps=tensor.order_steps,
     )
 
 
@@ -304,6 +333,8 @@ def _cpu(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -
 
 
 def _to(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    if tensor.relative is not None and lengths.is_whole("to", arguments):
+        tensor = changed(tensor, relative=lengths.cut(tensor.relative, place))
     target = arguments.get(0, "device", "other")
     kind = device_kind(target)
     return tensor if not kind else on_device(tensor, kind, place)
@@ -590,17 +621,20 @@ _OF_TENSORS_ALONE = frozenset(
 """Methods that packed sequences do not have."""
 
 _METHODS: dict[str, Method] = {
-    **_table(_same, "contiguous clone to_dense pin_memory type_as type requires_grad retain_grad "
-             "astype long int float double half byte short bfloat16 share_memory"),
+    **_table(_same, "contiguous clone to_dense pin_memory type_as requires_grad retain_grad "
+             "float double half byte bfloat16 share_memory"),
+    **{name: _convert(name) for name in ("long", "int", "short", "type", "astype")},
     **_table(_relu, "relu"),
     **_table(_dropout, "dropout"),
-    **_table(_keep, "tanh exp log abs neg pow sqrt clamp clip normalize round floor "
+    **_table(_keep, "tanh exp log abs neg pow sqrt clamp clip normalize "
              "add_ leaky_relu elu gelu silu hardtanh selu softplus rsqrt sign bernoulli "
              "nan_to_num masked_scatter"),
+    **_table(_round, "round floor"),
     **_table(_overwrite, "fill zero copy"),
     **_table(_draw, "normal uniform"),
     **_table(_combine("+"), "add sub rsub"),
-    **_table(_combine("*"), "mul multiply div divide"),
+    **_table(_combine("*"), "mul multiply"),
+    **_table(_combine("/"), "div divide"),
     **_table(_compare, "eq ne gt lt ge le eq_ logical_not logical_and logical_or"),
     **_table(_test_finiteness, "isnan isinf isfinite"),
     **_table(_detach, "detach"),

@@ -129,15 +129,28 @@ class Union(Record, frozen=True):
     members: tuple[Value, ...]
 
 
+class Relative(Record, frozen=True):
+    """Lengths as shares of the longest, or what they are times the padded length."""
+
+    steps: Provenance
+    cut: Place | None = None
+    """Where they become whole numbers, and whatever follows the point is cut off."""
+    presumed: bool = False
+    """Whether it is only from what is done with them that they must be shares."""
+    repeated: bool = False
+    """Whether this may be no product, but a list that is repeated."""
+
+
 class Size(Record, frozen=True):
     """The number of elements of something: `len(x)`, `x.size(0)`, `x.shape[1]`.
 
     `of` identifies what is measured where that is known: the abstract object or
-    tensor root, with the axis.
+    tensor root, with the axis.  `relative` says that it is a share of another size.
     """
 
     of: Any = None
     axis: int | None = None
+    relative: Relative | None = None
 
 
 class Shape(Record, frozen=True):
@@ -251,6 +264,8 @@ class Tensor(Record, frozen=True):
     lengths: bool = False
     counted: Provenance = ()
     """Of lengths: where they were counted in a mask, if nothing keeps them above zero."""
+    relative: Relative | None = None
+    """Of lengths: how they came to be shares of the longest, until they are rounded."""
     mask: bool = False
     penalty: bool = False
     """Whether it was computed from a mask alone: `(1 - mask) * -1e9`."""
