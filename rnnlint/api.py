@@ -35,6 +35,7 @@ from rnnlint.remedies.registering import register_layers
 from rnnlint.remedies.repadded import read_last_valid
 from rnnlint.remedies.replicas import give_total_length
 from rnnlint.remedies.reserving import is_token, reserve_row
+from rnnlint.remedies.rounding import round_lengths, round_packed_lengths
 from rnnlint.remedies.scheduling import schedule
 from rnnlint.remedies.sequences import tell_lengths
 from rnnlint.remedies.sizes import size_of_input, size_of_tensor
@@ -44,7 +45,7 @@ from rnnlint.remedies.transposing import transpose_instead
 from rnnlint.remedies.unpacking import swap_state_names
 from rnnlint.remedies.unsorting import leave_unsorted
 from rnnlint.remedies.widening import clip_all
-from rnnlint.semantics import events, modules, tensors, values
+from rnnlint.semantics import events, lengths, modules, tensors, values
 from rnnlint.semantics.events import (
     Accumulated,
     Backward,
@@ -116,6 +117,7 @@ __all__ = [
     "is_token",
     "join_final_states",
     "leave_unsorted",
+    "lengths",
     "mask_padding",
     "modules",
     "move_clip",
@@ -129,6 +131,8 @@ __all__ = [
     "remove_activations",
     "renamed",
     "reserve_row",
+    "round_lengths",
+    "round_packed_lengths",
     "schedule",
     "set_batch_first",
     "size_of_input",
