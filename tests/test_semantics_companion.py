@@ -342,3 +342,22 @@ def test_losses(loss: str) -> None:
     assert computed.kind == LOSSES[loss]
     assert isinstance(computed.prediction, values.Tensor)
     assert computed.prediction.output_of is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("run_recurrent(gru, embedded, lengths)", "run_recurrent"),
+        ("PackedRNN(gru)(embedded, lengths=lengths)", "PackedRNN"),
+        ("last_valid(embedded, lengths)", "last_valid"),
+        ("masked_mean(embedded, lengths=lengths)", "masked_mean"),
+        ("reverse_padded(embedded, lengths)", "reverse_padded"),
+        ("lengths_to_mask(lengths, 9)", "lengths_to_mask"),
+        ("masked_mse_loss(embedded, embedded, lengths)", "masked_mse_loss"),
+    ],
+)
+def test_what_it_is_told_of_lengths_is_noted(call: str, name: str) -> None:
+    program = analysed({"main.py": f"{COMPANION}{GRU}{call}\n"})
+    use = only(program.of(events.LengthsUsed))
+    assert (use.how, use.name) == ("given", name)
+    assert isinstance(use.lengths, values.ListObject)

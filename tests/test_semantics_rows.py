@@ -182,7 +182,16 @@ def test_packed_sequences_are_no_tensors(use: str, how: str) -> None:
     assert [note.how for note in program.of(events.PackedUsed)] == ([how] if how else [])
 
 
-@pytest.mark.parametrize(("wrapper", "calls"), [("nn.DataParallel", 1), ("nn.Sequential", 0)])
-def test_replicated_calls_are_noted(wrapper: str, calls: int) -> None:
-    program = analysed(f"model = {wrapper}(nn.Linear(3, 4))\nmodel(x)\n")
+@pytest.mark.parametrize(
+    ("model", "calls"),
+    [
+        ("nn.DataParallel(nn.Linear(3, 4))", 1),
+        ("nn.DataParallel(nn.Linear(3, 4), [0, 1])", 1),
+        ("nn.DataParallel(nn.Linear(3, 4), device_ids=unseen)", 1),
+        ("nn.DataParallel(nn.Linear(3, 4), device_ids=[0])", 0),
+        ("nn.Sequential(nn.Linear(3, 4))", 0),
+    ],
+)
+def test_replicated_calls_are_noted(model: str, calls: int) -> None:
+    program = analysed(f"model = {model}\nmodel(x)\n")
     assert len(program.of(events.Replicated)) == calls

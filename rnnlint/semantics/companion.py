@@ -110,9 +110,15 @@ def _run_recurrent(
     given = arguments.bind(entry.parameters)
     side = padding.side_of(given.get("padding_side"))
     padded = given.get("padded", UNKNOWN)
+    _note_lengths(run, given.get("lengths"), entry.kind, place)
     return _run_over_lengths(
         run, given.get("rnn", UNKNOWN), padded, given.get("state"), side, place
     )
+
+
+def _note_lengths(run: Interpreter, told: Value | None, name: str, place: Place) -> None:
+    if told is not None:
+        run.note(events.LengthsUsed(place, run.context, told, "given", name))
 
 
 def _run_over_lengths(
@@ -164,6 +170,7 @@ def call_wrapper(
     if lengths is None or lengths == NONE:
         passed = [given] if state is None else [given, state]
         return calls.call(run, rnn, Arguments(passed), place)
+    _note_lengths(run, lengths, wrapper.kind, place)
     side = padding.side_of(wrapper.fields["padding_side"])
     return _run_over_lengths(run, rnn, given, state, side, place)
 
@@ -185,6 +192,7 @@ def _reads_real_steps(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
     """One vector a sequence, to which the padding gives nothing."""
+    _note_lengths(run, arguments.get(1, "lengths"), entry.kind, place)
     return tensors.derived(modules.as_tensor(arguments.get(0, "output", "values")))
 
 
@@ -192,13 +200,16 @@ def _reverse_padded(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
     padded = modules.as_tensor(arguments.get(0, "padded"))
+    _note_lengths(run, arguments.get(1, "lengths"), entry.kind, place)
     return tensors.changed(padded, output_of=None, part="")
 
 
 def _lengths_to_mask(
     run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place
 ) -> Value:
-    lengths = modules.as_tensor(arguments.get(0, "lengths"))
+    given = arguments.get(0, "lengths")
+    _note_lengths(run, given, entry.kind, place)
+    lengths = modules.as_tensor(given)
     return Tensor(
         mask=True,
         axes=axes.of_batch(0, place)[:2],
@@ -283,6 +294,7 @@ def _sequence_loss(
 ) -> Value:
     given = arguments.bind(entry.parameters)
     prediction, target = (given.pop(role, UNKNOWN) for role in entry.parameters[:2])
+    _note_lengths(run, given.get("lengths"), name.rpartition(".")[2], place)
     return library.compute_loss(run, entry.kind, given, Arguments([prediction, target]), place)
 
 

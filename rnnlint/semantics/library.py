@@ -133,7 +133,9 @@ def _wrapper(
     module = arguments.get(0, "module")
     if module is None:
         return UNKNOWN
-    return values.Container(entry.kind, place, {"module": module})
+    made = values.Container(entry.kind, place, {"module": module})
+    made.fields["device_ids"] = arguments.get(1, "device_ids")
+    return made
 
 
 def _packing_wrapper(

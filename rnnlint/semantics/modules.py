@@ -375,7 +375,7 @@ def _call_container(
     inner = list(module.fields["children"].values())
     if module.kind in WRAPPERS:
         result = calls.call(run, inner[0], arguments, place) if inner else UNKNOWN
-        if module.kind == "DataParallel":
+        if module.kind == "DataParallel" and not _has_one_device(run, module):
             run.note(events.Replicated(place, run.context, tuple(arguments.all()), result))
         return result
     if module.kind in companion.WRAPPERS:
@@ -391,6 +391,13 @@ def _call_container(
     for child in inner:
         value = calls.call(run, child, Arguments([value]), place)
     return value
+
+
+def _has_one_device(run: Interpreter, module: values.Container) -> bool:
+    """Whether DataParallel is told of one device alone, which gets the whole batch."""
+    devices = module.fields.get("device_ids")
+    known = iteration.known_items(run, devices) if isinstance(devices, Value) else None
+    return known is not None and len(known) == 1
 
 
 def as_tensor(value: Value | None) -> Tensor:
