@@ -9,6 +9,7 @@ import msgspec
 from rnnlint.semantics import (
     axes,
     calls,
+    excerpts,
     iteration,
     joins,
     lengths,
@@ -148,11 +149,22 @@ def _tensor(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         is_number = isinstance(given, (values.Size, values.Const))
         order, steps = iteration.order_of(UNKNOWN if given is None else given)
         made = Tensor(fresh=is_number, open=not is_number, order=order, order_steps=steps)
+    made = _as_excerpt(run, made, given)
     if made.relative is not None and lengths.is_whole_type(name, arguments):
         made = tensors.changed(made, relative=lengths.cut(made.relative, place))
     if entry.effect == "device_tensor":
         device = "gpu"
     return tensors.on_device(made, device, place) if device == "gpu" else made
+
+
+def _as_excerpt(run: Interpreter, made: Tensor, given: Value | None) -> Tensor:
+    """A tensor of an excerpt, or of a list of such."""
+    if given is None or made.excerpt is not None:
+        return made
+    excerpt = excerpts.of(given)
+    if excerpt is None and isinstance(given, values.ListObject):
+        excerpt = excerpts.of_rows(run, given, 1)
+    return made if excerpt is None else tensors.changed(made, excerpt=excerpt, fresh=False)
 
 
 def _cat(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -204,7 +216,10 @@ def _concatenated(items: list[Value], axis: Value | None) -> Value:
         return axes.with_last(joined, Axis("feature"))
     padding = base.padding if number is None else None
     by = by if number == 1 else ()
-    return Tensor(calls=graph, values_of=held, padding=padding, sorted_by=by)
+    front = excerpts.of(items[0]) if items else None
+    along = front is not None and front.axis == (number or 0)
+    excerpt = front if along else None  # what follows does not move it
+    return Tensor(calls=graph, values_of=held, padding=padding, sorted_by=by, excerpt=excerpt)
 
 
 def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place: Place) -> Value:
@@ -217,6 +232,8 @@ def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     first = axis is None or (isinstance(axis, values.Const) and axis.value == 0)
     order, steps = iteration.order_of(given) if given is not None else ("", ())
     made = as_batch(element) or modules.as_tensor(element)
+    excerpt = excerpts.of_rows(run, given, 1 if first else None) if given is not None else None
+    made = tensors.changed(made, excerpt=excerpt) if made.excerpt != excerpt else made
     if made.padding is not None and not made.calls:
         stacked = tensors.changed(made, order=order, order_steps=steps, output_of=None)
         return with_batch(stacked, place) if first else axes.without(stacked)
@@ -225,6 +242,7 @@ def _stack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         values_of=tensors.shared_values(values.members(element)),
         order=order,
         order_steps=steps,
+        excerpt=excerpt,
     )
 
 
@@ -296,11 +314,19 @@ def element(run: Interpreter, thing: values.Thing) -> Value:
         given = thing.options["tensors"]
         items = given.items if isinstance(given, values.Tuple) else ()
         return values.Tuple(
-            tuple(axes.removed(item, 0) if isinstance(item, Tensor) else item for item in items)
+            tuple(_sample_of(item) if isinstance(item, Tensor) else item for item in items)
         )
     if thing.kind == "text_iterator":
         return values.Thing("text_batch", "Batch", thing.place or Place("", 0, 0), thing.options)
     return UNKNOWN
+
+
+def _sample_of(rows: Tensor) -> Tensor:
+    """One of the rows, with time on one axis less."""
+    axis = -1 if rows.excerpt is None else (rows.excerpt.axis or 0) - 1
+    excerpt = excerpts.on_axis(rows.excerpt, axis) if axis >= 0 else None
+    sample = axes.removed(rows, 0)
+    return sample if sample.excerpt == excerpt else tensors.changed(sample, excerpt=excerpt)
 
 
 def batch_of(run: Interpreter, loader: values.Thing) -> Value:
@@ -413,6 +439,14 @@ def _is_number(value: Value) -> bool:
 
 def default_collate(sample: Value, place: Place) -> Value:
     """What PyTorch's own collate function makes of samples."""
+    excerpt = excerpts.of(sample)
+    if excerpt is not None and not isinstance(sample, values.ListObject):
+        batch = _collated(excerpts.with_excerpt(sample, None), place)
+        return excerpts.with_excerpt(batch, excerpts.batched(excerpt))
+    return _collated(sample, place)
+
+
+def _collated(sample: Value, place: Place) -> Value:
     if isinstance(sample, Tensor):
         steps = (Step(place, "this loader puts the batch on the first axis"),)
         return with_batch(tensors.changed(sample, batch_axis_steps=steps, fresh=False), place)

@@ -11,6 +11,7 @@ from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
     calls,
+    excerpts,
     iteration,
     joins,
     lengths,
@@ -85,12 +86,20 @@ def _call(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
     if isinstance(function, ir.Attribute):
         receiver = evaluate(run, function.value, frame)
         arguments = _arguments(run, node, frame)
+        owned = receiver.fields if isinstance(receiver, values.Instance) else {}
+        if isinstance(owned.get(function.attr), _MODULES):
+            excerpts.note_wholes(node, arguments, frame)
         return calls.call_method(run, receiver, function.attr, arguments, place)
     callee = evaluate(run, function, frame)
     arguments = _arguments(run, node, frame)
+    if isinstance(callee, _MODULES):
+        excerpts.note_wholes(node, arguments, frame)
     if isinstance(callee, values.External) and callee.name in reflection.FRAME_CALLS:
         return reflection.FRAME_CALLS[callee.name](run, arguments, frame, place)
     return calls.call(run, callee, arguments, place)
+
+
+_MODULES = (values.Instance, values.Layer, values.Container)
 
 
 def _super(run: Interpreter, node: ir.Call, frame: Frame) -> Value:
@@ -152,7 +161,8 @@ def _drop_open_star(arguments: Arguments) -> None:
 def _subscript(run: Interpreter, node: ir.Subscript, frame: Frame) -> Value:
     owner = evaluate(run, node.value, frame)
     index = tuple(evaluate(run, part, frame) for part in node.index)
-    return subscripts.get_item(run, owner, index, node, frame.place(node))
+    made = subscripts.get_item(run, owner, index, node, frame.place(node))
+    return excerpts.taken(node, owner, index, made, frame)
 
 
 def _slice(run: Interpreter, node: ir.Slice, frame: Frame) -> Value:
@@ -309,6 +319,7 @@ def _lambda(run: Interpreter, node: ir.Lambda, frame: Frame) -> Value:
 def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Value:
     inner = Frame(dict(frame.scope), frame.module, frame.closure, frame.function)
     inner.receiver = frame.receiver
+    inner.names, inner.bound = frame.names, dict(frame.bound)
     if frame.scope is frame.module.fields:
         inner.scope = {}
     inner.global_names = frame.global_names
@@ -336,6 +347,7 @@ def _comprehension(run: Interpreter, node: ir.Comprehension, frame: Frame) -> Va
     made = values.ListObject(None, element, kind=kind)
     made.fields["order"] = collected.order
     made.fields["order_steps"] = collected.order_steps
+    made.fields["excerpt"] = collected.excerpt
     if collected.padding is not None:
         made.fields["padding"] = _renumbered(run, node, inner, collected.padding)
     return made
@@ -350,6 +362,7 @@ class _Collected:
         self.order_steps: values.Provenance = ()
         self.filler: values.Filler | None = None
         self.padding: values.Padding | None = None
+        self.excerpt: values.Excerpt | None = None
 
 
 def _generate(
@@ -376,11 +389,13 @@ def _generate(
         collected.exact = False
         if len(node.generators) == 1 and not generator.ifs:
             collected.padding = iteration.padding_of(iterable)
+            collected.excerpt = excerpts.of(iterable)
         if depth == 0 and isinstance(iterable, (values.ListObject, values.Tensor)):
             collected.order, collected.order_steps = iteration.order_of(iterable)
     for item in items:
         run.tick()
         statements.assign(run, generator.target, item, frame)
+        excerpts.note_variables(generator.target, generator.iter, frame)
         kept = True
         for condition in generator.ifs:
             decided = truth(evaluate(run, condition, frame))
@@ -418,7 +433,9 @@ def _await(run: Interpreter, node: ir.Await, frame: Frame) -> Value:
 
 
 def _yield(run: Interpreter, node: ir.Yield, frame: Frame) -> Value:
-    value = values.NONE if node.value is None else evaluate(run, node.value, frame)
+    value: Value = values.NONE
+    if node.value is not None:
+        value = excerpts.with_siblings(node.value, evaluate(run, node.value, frame), frame)
     frame.yields.append(iteration.element(run, value) if node.is_from else value)
     return UNKNOWN
 

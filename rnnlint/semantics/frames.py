@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import values
@@ -61,8 +61,8 @@ class Frame:
     """One activation of a function, a class body or a module body."""
 
     __slots__ = (
-        "by_length", "closure", "function", "global_names", "loops", "module", "receiver",
-        "returns", "scope", "yields",
+        "bound", "by_length", "closure", "function", "global_names", "loops", "module", "names",
+        "receiver", "returns", "scope", "yields",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,10 @@ class Frame:
         """How many loops were under way when it began."""
         self.by_length = False
         """Whether a test on a sequence's length decided what is returned."""
+        self.names = scope
+        """The names of the function, also for a comprehension in it."""
+        self.bound: dict[str, Any] = {}
+        """What bound each name last: where that stands, or what a comprehension goes over."""
 
     @property
     def enclosing(self) -> tuple[Store, ...]:

@@ -12,6 +12,7 @@ from rnnlint.semantics import (
     containers,
     data,
     events,
+    excerpts,
     frameworks,
     iteration,
     lengths,
@@ -199,7 +200,8 @@ def _method_of_first(
             return tensors.call_method(run, order, entry.kind, rest, place)
         if isinstance(first, values.Union):
             first = modules.as_tensor(first)
-    given = first if isinstance(first, values.Tensor) else values.TENSOR
+    excerpt = excerpts.of(first) if isinstance(first, values.UnknownExcerpt) else None
+    given = first if isinstance(first, values.Tensor) else values.Tensor(excerpt=excerpt)
     return tensors.call_method(run, given, entry.kind, rest, place)
 
 
@@ -498,8 +500,13 @@ def unknown_method(
         return frameworks.encode(run, arguments, place)
     if name in ("new_zeros", "new_ones", "new_full", "new_empty"):
         return values.Tensor(fresh=True, filled=_FILLED.get(name, UNKNOWN))
+    excerpt = excerpts.of(receiver)
     if name in ("view", "reshape") and len(arguments.positional) > 1:
-        return tensors.call_method(run, values.TENSOR, name, arguments, place)
+        given = values.Tensor(excerpt=excerpt)
+        return tensors.call_method(run, given, name, arguments, place)
+    after = excerpt and excerpts.after_method(run, excerpt, name, arguments, place)
+    if after is not None:
+        return values.UnknownExcerpt(after)
     return calls.opaque(run, name, arguments, place)
 
 

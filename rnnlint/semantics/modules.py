@@ -404,6 +404,8 @@ def as_tensor(value: Value | None) -> Tensor:
     """The tensor that a value is, in the reading that speaks least against it."""
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, values.UnknownExcerpt):
+        return Tensor(excerpt=value.excerpt)
     found = list(tensors.tensors_in(value)) if value is not None else []
     if isinstance(value, values.Union) and found:
         packed = [tensor for tensor in found if tensor.packed]

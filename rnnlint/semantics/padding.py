@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import axes, events, iteration, modules, operations, tensors, values
+from rnnlint.semantics import (
+    axes,
+    events,
+    excerpts,
+    iteration,
+    modules,
+    operations,
+    tensors,
+    values,
+)
 from rnnlint.semantics.catalogue import Entry
 from rnnlint.semantics.frames import Arguments, Effect
 from rnnlint.semantics.values import UNKNOWN, Axis, Padding, Place, Step, Tensor, Value
@@ -36,6 +45,7 @@ def _pad_sequence(
         calls=tensors.graph_of(sequences),
         order=order,
         order_steps=order_steps,
+        excerpt=excerpts.of_rows(run, sequences, None if axis is None else 1 - axis),
     )
 
 
@@ -99,9 +109,13 @@ def _pack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, place
     run.emit(
         events.Packing(place, run.context, source, lengths, batch_first, sorted_, unpacks=False)
     )
+    time = int(isinstance(batch_first, values.Const) and bool(batch_first.value))
+    excerpt = tensor.excerpt
+    fits = excerpt is not None and excerpt.axis in (time, values.ANY_AXIS)
     return Tensor(
         packed=True, calls=tensor.calls, padding=None, device=tensor.device, order=tensor.order,
         sorted_by=tensor.sorted_by, values_of=tensor.values_of,
+        excerpt=excerpts.on_axis(excerpt, time) if fits else None,
     )  # fmt: skip
 
 
@@ -142,6 +156,7 @@ def _unpack(run: Interpreter, entry: Entry, name: str, arguments: Arguments, pla
         sorted_by=tensor.sorted_by,
         device=tensor.device,
         device_steps=tensor.device_steps,
+        excerpt=excerpts.on_axis(tensor.excerpt, None if axis is None else 1 - axis),
     )
     return values.Tuple((output, Tensor(lengths=True, device="cpu", order=tensor.order)))
 

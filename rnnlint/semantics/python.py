@@ -9,6 +9,7 @@ from rnnlint.semantics import (
     attributes,
     axes,
     calls,
+    excerpts,
     iteration,
     lengths,
     modules,
@@ -82,7 +83,7 @@ def _inherit_order(made: values.ListObject, given: list[Value]) -> None:
 def _transposed(run: Interpreter, rows: Value) -> Value:
     """`zip(*batch)`: one list for each component of the samples."""
     if isinstance(rows, values.Tensor):
-        return axes.swapped(rows, 0, 1)
+        return excerpts.with_excerpt(axes.swapped(rows, 0, 1), None)
     row = iteration.element(run, rows)
     items = iteration.known_items(run, row)
     order, steps = iteration.order_of(rows)

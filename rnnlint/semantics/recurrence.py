@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlint.semantics import axes, events, modules, naming, notes, tensors, values
+from rnnlint.semantics import axes, events, excerpts, modules, naming, notes, tensors, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Axis, Place, Step, Tensor, Value
 
@@ -48,6 +48,7 @@ def call_recurrent(
         device_steps=source.device_steps,
         order=source.order,
         order_steps=source.order_steps,
+        excerpt=_steps_of(layer, source),
     )
     hidden = Tensor(
         calls=graph,
@@ -63,6 +64,17 @@ def call_recurrent(
         return values.Tuple((output, hidden))
     cell = tensors.changed(hidden, part="cell", values_of=None)
     return values.Tuple((output, values.Tuple((hidden, cell))))
+
+
+def _steps_of(layer: values.Layer, source: Tensor) -> values.Excerpt | None:
+    """The excerpt over whose steps a layer runs; None where its time may be another axis."""
+    excerpt = source.excerpt
+    if excerpt is None or source.packed:
+        return excerpt
+    batch = _batch_axis(layer)
+    time = 0 if source.rank == UNBATCHED else (None if batch is None else 1 - batch)
+    fits = time is not None and excerpt.axis in (time, values.ANY_AXIS)
+    return excerpts.on_axis(excerpt, time) if fits else None
 
 
 def _given_state(arguments: Arguments) -> Value | None:

@@ -10,6 +10,7 @@ from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
     branches,
+    excerpts,
     expressions,
     iteration,
     joins,
@@ -130,6 +131,7 @@ def _assign(run: Interpreter, node: ir.Assign, frame: Frame) -> Flow:
     if isinstance(target, ir.Sequence) and len(target.elements) >= SEVERAL:
         run.unpacked.add(frame.place(node.value))
     value = expressions.evaluate(run, node.value, frame)
+    value = excerpts.with_siblings(node.value, value, frame)
     for target in node.targets:
         if isinstance(target, ir.Name) and _is_option(target.id, node.value, frame):
             value = operations.optional(value)
@@ -210,6 +212,7 @@ def assign(run: Interpreter, target: ir.Expr, value: Value, frame: Frame) -> Non
     if isinstance(value, (values.Tuple, values.ListObject)):
         run.passages.note_binding(frame.place(target), value)
     if isinstance(target, ir.Name):
+        frame.bound[target.id] = target.start
         bind_name(run, target.id, value, frame)
     elif isinstance(target, ir.Attribute):
         owner = expressions.evaluate(run, target.value, frame)
@@ -256,7 +259,10 @@ def _unpack(run: Interpreter, target: ir.Sequence, value: Value, frame: Frame) -
 
 
 def _return(run: Interpreter, node: ir.Return, frame: Frame) -> Flow:
-    value = NONE if node.value is None else expressions.evaluate(run, node.value, frame)
+    value: Value = NONE
+    if node.value is not None:
+        value = expressions.evaluate(run, node.value, frame)
+        value = excerpts.with_siblings(node.value, value, frame)
     frame.returns.append(value)
     run.returned_at = frame.place(node)
     return "return"

@@ -8,6 +8,7 @@ from rnnlint.lowering import ir
 from rnnlint.semantics import (
     attributes,
     bases,
+    excerpts,
     expressions,
     indexing,
     iteration,
@@ -180,7 +181,8 @@ def _set_member_item(
         part = parameters.slice_parameter(owner, index, target)
         parameters.initialise(run, part, "assign", value, place)
     elif isinstance(owner, values.Tensor):
-        return indexing.written(run, owner, index, value, place)
+        after = indexing.written(run, owner, index, value, place)
+        return excerpts.written(target, value, owner, after)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from rnnlint.semantics import axes, events, lengths, naming, notes, rows, values
+from rnnlint.semantics import axes, events, excerpts, lengths, naming, notes, rows, values
 from rnnlint.semantics.frames import Arguments
 from rnnlint.semantics.values import UNKNOWN, Padding, Place, Step, Tensor, Value
 
@@ -121,6 +121,7 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         padding = None
     if op == "/" and (second.lengths or first.lengths):
         padding = None
+    excerpt = excerpts.shared(first.excerpt, second.excerpt)
     known, is_open = axes.broadcast(first, second)
     device = first if first.device else second
     return Tensor(
@@ -133,6 +134,7 @@ def combined(op: str, left: Value, right: Value) -> Tensor:
         device_steps=device.device_steps,
         loss=first.loss or second.loss,
         mask=first.mask and second.mask,
+        excerpt=excerpt,
         sorted_by=first.sorted_by if first.sorted_by == second.sorted_by else (),
     )
 
@@ -222,7 +224,7 @@ def attribute(run: Interpreter, owner: Tensor, name: str, place: Place) -> Value
     if name == "device":
         return values.Device("cpu" if owner.device == "cpu" else "gpu") if owner.device else UNKNOWN
     if name in ("T", "mT"):
-        return axes.swapped(owner, 0, 1)
+        return call_method(run, owner, "t", Arguments(), place)
     if name == "grad":
         return values.Gradient()
     if name in ("batch_sizes", "dtype", "sorted_indices", "unsorted_indices"):
@@ -250,7 +252,11 @@ def call_method(
     if effect is not None:
         if name != "backward":
             touch(run, tensor, place)
-        return effect(run, tensor, arguments, place)
+        made = effect(run, tensor, arguments, place)
+        if tensor.excerpt is None or not isinstance(made, Tensor):
+            return made
+        after = excerpts.after_method(run, tensor.excerpt, name, arguments, place)
+        return excerpts.with_excerpt(made, after if made.excerpt is not None else None)
     touch(run, tensor, place)
     others = graph_of(values.Tuple(tuple(arguments.all())))
     return changed(derived(tensor), calls=tensor.calls | others, sorted_by=())

@@ -58,6 +58,34 @@ class Unknown(Record, frozen=True):
 UNKNOWN = Unknown()
 
 
+class Excerpt(Record, frozen=True):
+    """Which steps of a longer sequence something has, one by one and in their order.
+
+    `of` identifies the sequence, and the first step is the one so many (`start`) after what
+    `after` identifies: the value of an expression, or the front where it is None.
+    """
+
+    of: Any
+    after: Any = None
+    start: int = 0
+    axis: int | None = None
+    """Where its time is, if that is known; `ANY_AXIS` for a whole that was not cut."""
+
+    def precedes(self, other: Excerpt) -> bool:
+        """Whether the other has the steps that follow these, each by one."""
+        same = (self.of, self.after, self.start + 1)
+        return same == (other.of, other.after, other.start)
+
+
+ANY_AXIS = -1
+
+
+class UnknownExcerpt(Unknown, frozen=True):
+    """Anything, but known steps of it."""
+
+    excerpt: Excerpt
+
+
 class LengthTest(Unknown, frozen=True):
     """The outcome of a test on a length: it differs from sequence to sequence."""
 
@@ -288,6 +316,8 @@ class Tensor(Record, frozen=True):
     """Where a fresh tensor was given its sizes."""
     drawn: Drawn | None = None
     """The random numbers that it consists of, and of nothing else."""
+    excerpt: Excerpt | None = None
+    """The steps of a sequence of which it is an excerpt, or for each of which it was computed."""
 
     @property
     def rank(self) -> int | None:
