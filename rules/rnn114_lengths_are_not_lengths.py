@@ -88,6 +88,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Cause,
     Diagnostic,
     Event,
     Level,
@@ -103,6 +104,8 @@ from rnnlint.api import (
 
 class LengthsAreNotLengths(Rule):
     level = Level.ERROR
+    cause = Cause.LENGTHS
+    effect = "the run stops where the first batch is packed"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         yield from self._misread(program)

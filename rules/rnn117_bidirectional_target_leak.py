@@ -92,6 +92,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnnlint.api import (
+    Cause,
     Diagnostic,
     LayerCall,
     Level,
@@ -107,6 +108,8 @@ from rnnlint.api import (
 
 class BidirectionalTargetLeak(Rule):
     level = Level.ERROR
+    cause = Cause.BIDIRECTIONAL
+    effect = "the loss falls by copying, and nothing is learned that predicts an unseen step"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()

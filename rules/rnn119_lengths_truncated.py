@@ -79,6 +79,7 @@ from collections.abc import Iterator
 
 from rnnlint.api import (
     Applicability,
+    Cause,
     Diagnostic,
     Event,
     Fix,
@@ -99,6 +100,8 @@ from rnnlint.api import (
 class LengthsTruncated(Rule):
     level = Level.WARNING
     fixable = Applicability.SAFE
+    cause = Cause.LENGTHS
+    effect = "some sequences lose their last step, others in each batch, and nothing raises"
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()
