@@ -249,3 +249,24 @@ def test_junit_holds_any_text(message: str, path: str) -> None:
     xml = renderer("junit")(Report((hostile,)), PLAIN).partition("?>")[2]
     (suite,) = JUnitXml.fromstring(xml.encode("utf-8", "surrogatepass").decode())
     assert suite.failures == 1
+
+
+# --- JSON ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_edits_can_be_made_as_the_readme_says(article: Path, newline: str) -> None:
+    for path in Path().rglob("*.py"):
+        path.write_bytes(path.read_text().replace("\n", newline).encode())
+    for _ in range(20):
+        found = json.loads(from_command_line("--output-format", "json", "--fix-style", "torch"))
+        fix = next((each["fix"] for each in found if each["fix"]), None)
+        if fix is None:
+            break
+        for edit in sorted(fix["edits"], key=lambda one: (one["path"], -one["start"])):
+            path = Path(edit["path"])
+            text = path.read_bytes().decode()
+            start, end = edit["start"], edit["end"]
+            path.write_bytes((text[:start] + edit["replacement"] + text[end:]).encode())
+    assert len(found) < 3
+    assert not [each for each in found if each["fix"]]
