@@ -13,7 +13,9 @@ from rnnlint.reporting.toml import toml
 from rnnlint.server.documents import Document
 
 _UPPER = re.compile(r"(?<=[a-z])([A-Z])")
-_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Settings))
+_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Settings)) - {
+    *("directory", "source")
+}
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -13,14 +13,10 @@ from typing import Any, TypeVar
 
 from rnnlint.server.state import State
 
-QUIET = 0.03
+QUIET = 0.02
 """Seconds without a change after which an analysis begins; who types on is waited for."""
 LONGEST_WAIT = 0.3
 """Seconds after which it begins whatever is typed."""
-IDLE = 2.0
-"""Seconds without work after which garbage is collected."""
-UNCOLLECTED = 20
-"""Pieces of work after which it is collected all the same."""
 STACK_SIZE = 256 * 1024 * 1024
 """Room for what is nested deeply, as a process has it; only what is used is taken."""
 
@@ -84,20 +80,19 @@ class Worker:
     # --- in the thread ---
 
     def _run(self) -> None:
-        # An analysis makes much that refers to itself.  It is collected when nobody waits.
+        # What an analysis makes is looked through once it is done, and never while it runs.
         gc.disable()
-        done = 0
+        is_first = True
         while True:
             with self._changed:
-                ready = self._changed.wait_for(self._has_work, IDLE if done else None)
+                self._changed.wait_for(self._has_work)
                 if self._stopped:
                     return
-            if ready:
-                self._work()
-                done += 1
-            if not ready or done > UNCOLLECTED:
-                gc.collect()
-                done = 0
+            self._work()
+            gc.collect()
+            if is_first:  # what is there now stays, so that it need not be looked through again
+                gc.freeze()
+            is_first = False
 
     def _has_work(self) -> bool:
         return self._stopped or self._newest is not self._taken or bool(self._questions)
