@@ -14,11 +14,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from markdown_text import of_words, sections, without_title
+from markdown_text import sections, with_prose, without_title
 
 _MARKER = re.compile(r"(?m)^<!-- (?P<kind>from|in place of|generated:) (?P<what>\S+) -->$")
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
-_CODE = re.compile(r"\[[^\]]*\]\([^)]*\)|(?P<code>\bRNN\d{3}\b)")
+_MARKUP = re.compile(
+    r"(?P<code>(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))"
+    r"|\[(?P<text>(?:`[^`]*`|[^\]`])*)\]\((?P<target>[^)\s]+)\)"
+    r"|(?P<rule>\bRNN\d{3}\b)",
+    re.DOTALL,
+)
 _ELSEWHERE = re.compile(r"[a-z]+:")
 
 
@@ -66,14 +70,14 @@ class Pages:
         Codes of rules become links to their pages.
         """
 
-        def relinked(words: str) -> str:
-            moved = _LINK.sub(
-                lambda link: f"[{link['text']}]({self._target(link['target'], origin, page)})",
-                words,
-            )
-            return _CODE.sub(lambda found: self._rule_link(found, origin, page), moved)
+        def relinked(found: re.Match[str]) -> str:
+            if found["rule"]:
+                return self._rule_link(found["rule"], origin, page)
+            if found["target"]:
+                return f"[{found['text']}]({self._target(found['target'], origin, page)})"
+            return found[0]
 
-        return of_words(text, relinked)
+        return with_prose(text, lambda prose: _MARKUP.sub(relinked, prose))
 
     def _content(self, page: str, marker: re.Match[str]) -> str:
         what = marker["what"]
@@ -98,10 +102,7 @@ class Pages:
             raise DeadLinkError(f"{origin} links to {target}, which does not exist")
         return f"{self._repository}/{'tree' if found.is_dir() else 'blob'}/main/{file}"
 
-    def _rule_link(self, found: re.Match[str], origin: str, page: str) -> str:
-        code = found["code"]
-        if code is None:
-            return found[0]
+    def _rule_link(self, code: str, origin: str, page: str) -> str:
         if code not in self._rules:
             raise DeadLinkError(f"{origin} speaks of {code}, and there is no such rule")
         target = self._rules[code]

@@ -1,13 +1,13 @@
-"""Markdown as text: its headings, and its words apart from its code."""
+"""Markdown as text: its headings, and its prose apart from its listings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 _HEADING = re.compile(r"(?P<marks>#{1,6}) (?P<title>.+)")
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,}).*")
-_CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 
 def slug(title: str) -> str:
@@ -36,28 +36,18 @@ def without_title(text: str) -> str:
     return rest.lstrip("\n")
 
 
-def of_words(text: str, change: Callable[[str], str]) -> str:
-    """The text with its words changed; its headings, and its code in fences and lines, stay."""
+def with_prose(text: str, change: Callable[[str], str]) -> str:
+    """The text with its paragraphs changed, and its headings and listings as they are."""
     parts: list[str] = []
-    words: list[str] = []
-    for line, is_code in _lines(text):
-        if is_code or _HEADING.fullmatch(line):
-            parts += [_of_prose("\n".join(words), change)] if words else []
-            parts.append(line)
-            words = []
-        else:
-            words.append(line)
-    parts += [_of_prose("\n".join(words), change)] if words else []
+    for is_prose, lines in groupby(_lines(text), _is_prose):
+        block = "\n".join(line for line, _ in lines)
+        parts.append(change(block) if is_prose else block)
     return "\n".join(parts) + "\n"
 
 
-def _of_prose(text: str, change: Callable[[str], str]) -> str:
-    parts: list[str] = []
-    position = 0
-    for code in _CODE_SPAN.finditer(text):
-        parts += [change(text[position : code.start()]), code[0]]
-        position = code.end()
-    return "".join([*parts, change(text[position:])])
+def _is_prose(line: tuple[str, bool]) -> bool:
+    words, is_code = line
+    return not is_code and not _HEADING.fullmatch(words)
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:

@@ -13,7 +13,7 @@ import pytest
 from assembly import CHECKOUT, RULES, added_pages, site_pages
 from docstrings import as_markdown
 from includes import DeadLinkError, Pages
-from markdown_text import of_words, sections
+from markdown_text import sections, with_prose
 from rule_pages import page_of
 from runtime_pages import modules
 from settings_page import Documented, documented_settings
@@ -122,10 +122,16 @@ def test_the_code_of_a_rule_that_does_not_exist_is_an_error() -> None:
         pages_of({}).linked("as RNN999 does", "rules/rnn101_x.py", "a.md")
 
 
-def test_words_are_told_from_code() -> None:
-    text = "# a\n\na ``a`` a\n\n````md\na\n```\na\n````\n\n~~~\na\n~~~\na"
-    assert of_words(text, str.upper) == (
-        "# a\n\nA ``a`` A\n\n````md\na\n```\na\n````\n\n~~~\na\n~~~\nA\n"
+def test_a_link_may_be_of_code() -> None:
+    assert pages_of({}).linked("`[a](b)` [`b` c](benchmarks)", "README.md", "a.md") == (
+        f"`[a](b)` [`b` c]({REPOSITORY}/tree/main/benchmarks)\n"
+    )
+
+
+def test_prose_is_told_from_listings() -> None:
+    text = "# a\n\na\na\n\n````md\na\n```\na\n````\n\n~~~\na\n~~~\na"
+    assert with_prose(text, str.upper) == (
+        "# a\n\nA\nA\n\n````md\na\n```\na\n````\n\n~~~\na\n~~~\nA\n"
     )
 
 
