@@ -56,7 +56,7 @@ def _path(diagnostic: Diagnostic, rank: int, report: Report) -> str:
     if not diagnostic.trail:
         return excerpt(diagnostic.span, report)
     steps = [(step.span, step.message) for step in diagnostic.trail]
-    steps.append((diagnostic.span, "here it goes wrong"))
+    steps.append((diagnostic.span, "here it shows"))
     items = [
         _step(span, words, report, name=f"path-{rank}", is_last=index == len(steps))
         for index, (span, words) in enumerate(steps, start=1)
