@@ -14,7 +14,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 """Seconds after which what was waited for will not come."""
-_INTERRUPT = b"\x03"
+_INTERRUPT = "\x03"
 # The terminal becomes the one that Ctrl-C is typed at.
 _ADOPT = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 _BECOME = _ADOPT + "os.execvp(sys.argv[1], sys.argv[1:])"
@@ -39,9 +39,12 @@ class Terminal:
         shown, _, self._unread = self._unread.partition(words)
         return shown + words
 
+    def type(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
     def interrupt(self) -> tuple[int, str]:
         """Type Ctrl-C; return the exit code and what is shown until then."""
-        os.write(self._descriptor, _INTERRUPT)
+        self.type(_INTERRUPT)
         return self.end()
 
     def end(self) -> tuple[int, str]:
@@ -65,7 +68,7 @@ class Terminal:
 
 @contextmanager
 def terminal(folder: Path, *command: str, **variables: str) -> Iterator[Terminal]:
-    """Run a command of this Python in a terminal of its own."""
+    """Run a command in a terminal of its own."""
     ours, theirs = os.openpty()
     kept = {
         name: value
@@ -73,7 +76,7 @@ def terminal(folder: Path, *command: str, **variables: str) -> Iterator[Terminal
         if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "RNNLINT_OUTPUT_FORMAT")
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", _BECOME, sys.executable, *command],
+        [sys.executable, "-c", _BECOME, *command],
         cwd=folder,
         env={**kept, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", **variables},
         stdin=theirs,

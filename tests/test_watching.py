@@ -37,8 +37,8 @@ def project(tmp_path: Path) -> Path:
 @contextmanager
 def watching(folder: Path, *arguments: str) -> Iterator[Terminal]:
     """A terminal in which files are watched and the first report is there."""
-    command = ("-m", "rnnlint", "check", "--watch", "--output-format", "concise", *arguments)
-    with terminal(folder, *command, NO_COLOR="1") as screen:
+    command = (sys.executable, "-m", "rnnlint", "check", "--watch", "--output-format", "concise")
+    with terminal(folder, *command, *arguments, NO_COLOR="1") as screen:
         yield screen
 
 
