@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def line_of(shell: str) -> str:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_completes(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command, before = SHELLS[shell]
-    if shutil.which(command[0]) is None:
+    if shutil.which(shell) is None and not os.environ.get("RNNLINT_NEEDS_SHELLS"):
         pytest.skip(f"there is no {shell} here")
     lay(tmp_path, {"bin/rnnlint": PROGRAM, "model.py": "", "rnnlint.toml": "", "kept/x": ""})
     (tmp_path / "bin" / "rnnlint").chmod(0o755)

@@ -127,6 +127,21 @@ def test_settings_may_be_wrong_for_a_while(project: Path, settings: str, said: s
         assert "model.py:3:9: warning[RNN503]" in screen.until(WAITING)
 
 
+def test_a_baseline_is_read_again_when_it_changes(project: Path) -> None:
+    lay(project, {"pyproject.toml": SETTINGS + 'baseline = "known.json"\n'})
+    write = [sys.executable, "-m", "rnnlint", "check", "--write-baseline"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    subprocess.run(write, cwd=project, env=environment, check=True)
+    with watching(project) as screen:
+        assert "Found no problems" in screen.until(WAITING)
+        (project / "known.json").unlink()
+        shown = screen.until(WAITING)
+        assert "The baseline changed; checking again." in shown
+        assert "error: the baseline known.json does not exist; write it with" in shown
+        subprocess.run(write, cwd=project, env=environment, check=True)
+        assert "Found no problems" in screen.until(WAITING)
+
+
 def test_settings_that_are_wrong_from_the_start_end_it(project: Path) -> None:
     with watching(project, "--select", "RNN9") as screen:
         status, shown = screen.end()

@@ -42,6 +42,8 @@ class _Look(msgspec.Struct, frozen=True):
     opened: Opened | None
     error: str = ""
     """What is wrong with the settings, if nothing could be opened."""
+    baseline: tuple[int, int] | None = None
+    """What tells the baseline from others; nothing if there is none."""
 
 
 def watch(request: Request, options: Chosen) -> NoReturn:
@@ -109,9 +111,18 @@ def _next(request: Request, seen: _Look) -> _Look:
 
 def _look(request: Request) -> _Look:
     try:
-        return _Look(engine.open_request(request))
+        opened = engine.open_request(request)
     except ConfigError as error:
         return _Look(None, str(error))
+    return _Look(opened, baseline=_stamp(opened.settings.baseline))
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _difference(before: _Look, after: _Look) -> str:
@@ -120,7 +131,8 @@ def _difference(before: _Look, after: _Look) -> str:
     if before.opened is not None and after.opened is not None:
         changes = list(_changes(before.opened, after.opened))
     if not changes:
-        return "The settings or the folders changed"
+        is_same = before.baseline == after.baseline
+        return "The settings or the folders changed" if is_same else "The baseline changed"
     more = f" and {len(changes) - _NAMED:,} more" if len(changes) > _NAMED else ""
     return ", ".join(changes[:_NAMED]) + more
 
