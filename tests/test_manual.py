@@ -1,0 +1,63 @@
+"""The help: what it shows can be done as it is shown, and nothing that counts is left out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from published import CHECKOUT, lay
+
+from rnnlint.cli import application
+from rnnlint.commands import manual
+
+FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
+EXAMPLES = [line for _, rows in (manual.COMMANDS, manual.CHECKS, manual.RULES) for line, _ in rows]
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_an_example_does_what_it_says(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path, {"train.py": FAULTY})
+    monkeypatch.chdir(tmp_path)
+    command, _, text = line.partition(" <")
+    program, *arguments = shlex.split(command)
+    assert program == "rnnlint"
+    given = (tmp_path / text).read_bytes() if text else None
+    result = CliRunner().invoke(application, arguments, prog_name=program, input=given)
+    assert result.exit_code in (0, 1), result.output
+    assert "error" not in result.stderr.lower()
+
+
+@pytest.mark.parametrize("command", [(), ("check",)])
+def test_the_help_ends_with_what_a_manual_ends_with(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(application, [*command, "--help"], prog_name="rnnlint")
+    assert result.exit_code == 0
+    places = [result.stdout.index(f"\n{each}:\n") for each in ("Examples", "Exit codes")]
+    assert places == sorted(places)
+    _, rows = manual.EXIT_CODES
+    for code, _ in rows:
+        assert f"\n  {code} " in result.stdout
+
+
+def test_every_variable_that_is_heeded_is_told() -> None:
+    read = re.compile(r'environ(?:\.get\(|\[)"([A-Z_]+)"|envvar="([A-Z_]+)"')
+    found = {
+        "".join(groups)
+        for folder in ("rnnlint", "rules")
+        for file in (CHECKOUT / folder).rglob("*.py")
+        for groups in read.findall(file.read_text(encoding="utf-8"))
+    }
+    told = {name for names, _ in manual.ENVIRONMENT[1] for name in names.split(", ")}
+    # Terminals set TERM themselves.
+    assert found - {"TERM"} == told
+
+
+def test_exit_codes_are_those_of_the_readme() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    _, _, table = readme.partition("| exit code | |\n|---|---|\n")
+    rows = re.findall(r"(?m)^\| (\d+) \|", table.partition("\n\n")[0])
+    assert rows == [code for code, _ in manual.EXIT_CODES[1]]
