@@ -142,10 +142,13 @@ def test_the_sdist_holds_rules_fixtures_and_tests(sdist: Path) -> None:
             for member in archive.getmembers()
             if member.isfile()
         }
-    expected = files_in_the_tree("rnnlint", "rules", "fixtures", "tests", "benchmarks", ".ci")
+    expected = files_in_the_tree(
+        "rnnlint", "rules", "fixtures", "tests", "benchmarks", "docs", ".ci"
+    )
     assert expected <= names
     assert not [name for name in names if _is_cache(name.split("/"))]
     assert {"LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"} <= names
+    assert {"mkdocs.yml", ".readthedocs.yaml"} <= names
 
 
 def make_environment(folder: Path) -> Path:
