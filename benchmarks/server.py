@@ -5,8 +5,9 @@
 Without a tree, one of 50 generated files is made.  The server is driven through its protocol:
 the clock runs from the moment a change of the file is sent until what is found in that very
 version has arrived, so it holds the server's own wait for more typing, too.  Edits go to
-places all over the file: a line of comment is put in, then a name changed, then the line taken
-out.  On a machine that others use, compare the ratios, not the milliseconds.
+places all over the file, and none is of comments alone: a statement is put into a method, then
+a name in it changed, then it is taken out.  On a machine that others use, compare the ratios,
+not the milliseconds.
 """
 
 from __future__ import annotations
@@ -62,15 +63,12 @@ class Editor(LanguageClient):
 def edits(text: str, count: int) -> Iterator[types.TextDocumentContentChangePartial]:
     """Changes all over a text, after each third of which it is what it was."""
     randomness = random.Random(count)
-    rows = [
-        row
-        for row, line in enumerate(text.split("\n"))
-        if line.startswith(("    def ", "        self."))
-    ]
+    lines = text.split("\n")
+    rows = [row for row, line in enumerate(lines) if line.startswith("        self.")]
     for number in range(count):
         if number % 3 == 0:
             row = randomness.choice(rows)
-            yield change(row, 0, row, 0, "        # so it is\n")
+            yield change(row, 0, row, 0, "        size = self.hidden_size\n")
         elif number % 3 == 1:
             yield change(row, 10, row, 10, "s")
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,9 @@ def analyse_project(
     notices: list[Notice] = []
     flows: tuple[Flow, ...] = ()
     if lowered:
-        if progress is not None:
-            progress("Analysing", 0, 0)
-        judged, notices, flows = _judge(lowered, graph, indexes, scope, settings.fix_style)
+        pause = bool if progress is None else partial(progress, "Analysing", 0, 0)
+        pause()
+        judged, notices, flows = _judge(lowered, graph, indexes, scope, settings.fix_style, pause)
     found = _distinct([*broken, *judged])
     kept = _selected(found, sources, indexes, scope, ignore_suppressions)
     notices += _passed_over(broken, kept, lowered)
@@ -355,6 +356,7 @@ def _judge(
     indexes: _Indexes,
     scope: Scope,
     fix_style: FixStyle,
+    pause: Callable[[], object],
 ) -> tuple[list[Diagnostic], list[Notice], tuple[Flow, ...]]:
     """What the rules find, what could not be looked at, and how the project trains."""
     from rnnlint.semantics.flows import flows
@@ -367,6 +369,7 @@ def _judge(
         lambda path: indexes.sources[path].text,
         fix_style,
         lambda path: indexes.sources[path].cells,
+        pause,
     )
     failures = [_Failure("the analysis", "rnnlint", error) for error in program.failures]
     found: list[Diagnostic] = []

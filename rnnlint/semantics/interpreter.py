@@ -51,6 +51,8 @@ that large projects cost in proportion to reading them."""
 MAX_ENTRY_STEPS = 75_000
 MAX_SHARE = 0.75
 """What one entry point may take, at most this share of what is left for all."""
+STEPS_TO_A_PAUSE = 2_000
+"""After so many, whoever waits for the run is asked whether it is still wanted."""
 MAX_DEPTH = 40
 """How many calls may be under way at once."""
 MAX_ACTIVATIONS = 2
@@ -108,9 +110,18 @@ class Interpreter:
     }
     """What calling a method of a library's object does, by the kind of object."""
 
-    def __init__(self, files: Mapping[str, ir.FileIR], resolve: Resolver) -> None:
+    def __init__(
+        self, files: Mapping[str, ir.FileIR], resolve: Resolver, pause: Callable[[], object] = bool
+    ) -> None:
+        """
+        Args:
+            files: the representation of each file by its path.
+            resolve: the import graph.
+            pause: called now and then; what it raises, if that is no `Exception`, ends the run.
+        """
         self.files = files
         self.resolve = resolve
+        self.pause = pause
         self.state = State()
         self.context = events.Context()
         self.events: list[events.Event] = []
@@ -127,7 +138,7 @@ class Interpreter:
         self.steps = 0
         size = sum(file.body[-1].end for file in files.values() if file.body)
         self.max_steps = BASE_STEPS + int(STEPS_PER_CHARACTER * size)
-        self.entry_limit = MAX_ENTRY_STEPS
+        self.entry_limit = self.next_pause = MAX_ENTRY_STEPS
         self.exhausted = False
         self.cut: set[tuple[Place, int, int]] = set()
         """Turns of loops in which the steps ran out, or a call was not run once more."""
@@ -164,10 +175,16 @@ class Interpreter:
 
     def tick(self) -> None:
         self.steps += 1
+        if self.steps > self.next_pause:
+            self._rest()
+
+    def _rest(self) -> None:
         if self.steps > self.entry_limit:
             self.exhausted = True
             self.cut.update(self.context.loops)
             raise OutOfBudgetError
+        self.pause()
+        self.next_pause = min(self.entry_limit, self.steps + STEPS_TO_A_PAUSE)
 
     # --- contexts ---
 
@@ -389,6 +406,7 @@ class Interpreter:
         self.context = events.Context(entry=len(self.events) + 1)
         left = self.max_steps - self.steps
         self.entry_limit = self.steps + min(MAX_ENTRY_STEPS, int(MAX_SHARE * left))
+        self.next_pause = min(self.entry_limit, self.steps + STEPS_TO_A_PAUSE)
         self.calls.clear()
         self.histories.begin()
         try:

@@ -532,6 +532,7 @@ def analyse(
     text_of: Callable[[str], str],
     fix_style: FixStyle = "auto",
     cells_of: Callable[[str], Sequence[Cell] | None] = lambda path: None,
+    pause: Callable[[], object] = bool,
 ) -> Program:
     """Run a project abstractly.
 
@@ -542,7 +543,8 @@ def analyse(
         text_of: the text of a file, for repairs.
         fix_style: what repairs are written in.
         cells_of: the code cells of a notebook, for repairs.
+        pause: called now and then; what it raises, if that is no `Exception`, ends the run.
     """
-    run = Interpreter(files, resolve)
+    run = Interpreter(files, resolve, pause)
     run_project(run)
     return Program(run, locate, Code(files, text_of, fix_style, cells_of))

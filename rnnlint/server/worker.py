@@ -24,8 +24,11 @@ _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
 
 
-class SupersededError(Exception):
-    """A newer state has come, so that this analysis need not be finished."""
+class SupersededError(BaseException):
+    """A newer state has come, so that this analysis need not be finished.
+
+    It is no `Exception`, of which an analysis survives any, so that it ends wherever it is.
+    """
 
 
 class Worker:
