@@ -14,7 +14,8 @@ import rnnlint
 CHECKOUT = Path(__file__).resolve().parent.parent
 ADDRESS = "https://github.com/rnnlint/rnnlint"
 TAG = f"v{rnnlint.__version__}"
-_NOT_INSTALLED = (".*", "build", "dist", "*.egg-info", "__pycache__", "benchmarks", "fixtures")
+_INSTALLED = ("LICENSE", "README.md", "pyproject.toml", "rnnlint", "rules")
+_USED = (".pre-commit-hooks.yaml", "action.yml")
 _IDENTITY = {
     f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
@@ -22,9 +23,13 @@ _IDENTITY = {
 
 def copy_of_checkout(folder: Path) -> Path:
     """All that an installation needs, so that nothing is built in the tree."""
-    ignored = shutil.ignore_patterns(*_NOT_INSTALLED, "tests")
-    shutil.copytree(CHECKOUT, folder, ignore=ignored)
-    shutil.copy(CHECKOUT / ".pre-commit-hooks.yaml", folder)
+    folder.mkdir(parents=True)
+    for name in (*_INSTALLED, *_USED):
+        source = CHECKOUT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder)
     return folder
 
 

@@ -19,7 +19,16 @@ else:
     import tomli as tomllib
 
 CHECKOUT = Path(__file__).parent.parent
-NEVER_COPIED = (".git", ".venv*", "*_cache", ".hypothesis", "__pycache__", "build", "dist")
+NEVER_COPIED = (
+    ".git",
+    ".venv*",
+    "node_modules",
+    "*_cache",
+    ".hypothesis",
+    "__pycache__",
+    "build",
+    "dist",
+)
 
 MODEL = """\
 from torch import nn
