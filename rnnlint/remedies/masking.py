@@ -15,6 +15,7 @@ from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import chain_to, runs_once
 from rnnlint.lowering import ir
 from rnnlint.remedies import counting, handing
+from rnnlint.remedies.epochs import just_before
 from rnnlint.remedies.told import Around, Told, at
 from rnnlint.semantics.events import Packing, Reading
 from rnnlint.semantics.program import Program
@@ -175,7 +176,7 @@ class _Masked:
         lines += self._mask(told, scores, padding)
         lines.append(f"{masked} = {scores}.masked_fill({self.scores.spread(padding)}, {_LOWEST})")
         changes: list[operations.AnyOperation] = [
-            operations.Insert(place.path, place.start, place.end, tuple(lines), "before")
+            just_before(place.path, self.around.layout, statement, tuple(lines))
         ]
         if masked != self.text:
             changes.append(operations.Replace(place.path, place.start, place.end, masked))
