@@ -71,6 +71,8 @@ def test_its_tests_fail_until_it_is_written(tmp_path: Path) -> None:
     for folder in ("rnnlint", "rules", "tests"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=cache)
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
+    # An editable installation maps `rnnlint.rules` to another checkout than this one.
+    (tmp_path / "rnnlint" / "rules").symlink_to(tmp_path / "rules")
     (tmp_path / "fixtures").mkdir()
     begun = subprocess.run(
         [sys.executable, "tests/new_rule.py", "RNN999", NAME],
