@@ -50,7 +50,8 @@ for _ in range(1000):
 
 ## Fix safety
 The fix is safe: it moves the clip before the step where clip, backward pass and step stand in one
-block, and does what the line says it does. Expect the run to change, since the clip takes effect
+block, and does what the line says it does. An `if` around the clip alone comes along where it tests
+names and numbers: `if max_norm is not None:`. Expect the run to change, since the clip takes effect
 for the first time; a threshold that never mattered may be far too small.
 
 There is no fix where one of the three stands in another block or function, where the norm that the

@@ -74,9 +74,17 @@ def _may_move(node: ir.Stmt, earlier: bool) -> bool:
     """Whether a statement does nothing but clip, so that nothing in between minds."""
     if isinstance(node, ir.For):
         return len(node.body) == 1 and _may_move(node.body[0], earlier)
+    if isinstance(node, ir.If):
+        is_alone = len(node.body) == 1 and not node.orelse
+        return is_alone and _is_plain(node.test) and _may_move(node.body[0], earlier)
     if isinstance(node, ir.Assign):
         return earlier and isinstance(node.value, ir.Call)
     return isinstance(node, ir.ExprStmt)
+
+
+def _is_plain(test: ir.Expr) -> bool:
+    """Whether a test reads names and numbers alone: `max_norm is not None`, `args.clip > 0`."""
+    return not any(isinstance(node, (ir.Call, ir.NamedExpr)) for node in ir.nodes_in(test))
 
 
 def move_scheduler(
