@@ -55,11 +55,12 @@ for _ in range(100):
 
 ## Fix safety
 The fix is safe: it inserts `optimizer.zero_grad()` before the backward pass, where that and the
-step stand in one block. It changes what the run computes, which is the point; a rate that was
-tuned to gradients that add up may have to be chosen anew.
+step stand in one block, and behind the step where that is taken once in so many turns, as in
+`if (i + 1) % accumulate == 0:`. It changes what the run computes, which is the point; a rate that
+was tuned to gradients that add up may have to be chosen anew.
 
-There is no fix where a step uses the gradients of several backward passes, is taken elsewhere or
-less often, or where the optimizer has no name.
+There is no fix where several backward passes stand in the loop, where the step is taken elsewhere,
+or now and then for a reason that does not count turns, or where the optimizer has no name.
 
 ## References
 - [Optimizer.zero_grad](https://pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html)

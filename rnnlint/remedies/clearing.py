@@ -1,10 +1,13 @@
-"""Gradients are cleared before the backward pass that begins an optimizer's step."""
+"""Gradients are cleared: before the backward pass of a step, or behind a step that sums up many."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.layout import CannotPlaceError, blocks_of
+from rnnlint.fixing.layout import CannotPlaceError, blocks_of, place_in
+from rnnlint.lowering import ir
 from rnnlint.remedies.parameters import is_plain_name
 from rnnlint.remedies.updates import Step, steps_after
 from rnnlint.semantics import events, values
@@ -20,28 +23,59 @@ def clear_gradients(program: Program, backward: events.Backward, number: int) ->
         number: the execution of the loop that trains.
     """
     try:
-        wanted = _inserted(program, backward, number)
+        steps = _steps(program, backward, number)
+        first = program.code.statement(steps[0].backward)
+        if all(program.code.statement(step.place).block is first.block for step in steps):
+            wanted, where = _before_backward(program, steps), "before the backward pass"
+        else:
+            wanted, where = _behind_step(program, steps), "behind the step"
     except CannotPlaceError:
         return None
-    return program.code.repair(
-        "clear the gradients before the backward pass", [wanted], Applicability.SAFE
-    )
+    return program.code.repair(f"clear the gradients {where}", [wanted], Applicability.SAFE)
 
 
-def _inserted(program: Program, backward: events.Backward, number: int) -> operations.Insert:
+def _steps(program: Program, backward: events.Backward, number: int) -> list[Step]:
+    """The steps that use the gradients, in the file of the backward pass."""
     steps = steps_after(program, backward)
     if not steps or any(step.within for step in steps):
         raise CannotPlaceError("the backward pass runs within the step")
+    path = steps[0].backward.path
     first = program.code.statement(steps[0].backward)
     if blocks_of(first.node) or _others(program, backward, number):
         raise CannotPlaceError("the gradients of a step come from several places")
-    for step in steps:
-        statement = program.code.statement(step.place)
-        if statement.block is not first.block or step.place.path != steps[0].backward.path:
-            raise CannotPlaceError("the step is taken less often, or out of sight")
-    lines = tuple(dict.fromkeys(f"{_name(program, step)}.zero_grad()" for step in steps))
-    node = first.node
-    return operations.Insert(steps[0].backward.path, node.start, node.end, lines, "before")
+    if any(step.place.path != path for step in steps):
+        raise CannotPlaceError("the step is taken out of sight")
+    return steps
+
+
+def _before_backward(program: Program, steps: Sequence[Step]) -> operations.Insert:
+    backward = steps[0].backward
+    node = program.code.statement(backward).node
+    return operations.Insert(backward.path, node.start, node.end, _lines(program, steps), "before")
+
+
+def _behind_step(program: Program, steps: Sequence[Step]) -> operations.Insert:
+    """`if (i + 1) % accumulate == 0:` sums up the gradients of several turns on purpose."""
+    backward = program.code.statement(steps[0].backward)
+    last = program.code.statement(steps[-1].place)
+    around = last.parents[-1] if last.parents else None
+    if any(program.code.statement(step.place).block is not last.block for step in steps):
+        raise CannotPlaceError("the steps are taken in several places")
+    if not isinstance(around, ir.If) or last.block is not around.body:
+        raise CannotPlaceError("the step is not taken on a condition")
+    if place_in(backward.block, around) is None or not _counts_turns(around.test):
+        raise CannotPlaceError("the step is not taken once in so many turns")
+    return operations.Insert(
+        steps[-1].place.path, last.node.start, last.node.end, _lines(program, steps)
+    )
+
+
+def _counts_turns(test: ir.Expr) -> bool:
+    return any(isinstance(node, ir.Binary) and node.op == "%" for node in ir.nodes_in(test))
+
+
+def _lines(program: Program, steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{_name(program, step)}.zero_grad()" for step in steps))
 
 
 def _others(program: Program, backward: events.Backward, number: int) -> bool:
