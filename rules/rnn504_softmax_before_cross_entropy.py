@@ -82,8 +82,9 @@ model's output for every other caller: the largest score stays the largest, but 
 probabilities needs the activation at its own place.
 
 There is no fix where the code around the loss or the model compares something with a number
-between 0 and 1, rounds it or takes its logarithm; where another loss is given the same output; or
-where the activation is chosen by an argument.
+between 0 and 1 (other than an accuracy, a rate, or a random number), rounds it or takes its
+logarithm; where another loss is given the same output; or where the activation is chosen by an
+argument.
 
 ## References
 - [CrossEntropyLoss](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html)

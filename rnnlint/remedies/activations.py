@@ -24,6 +24,11 @@ _READ_AS_PROBABILITIES = frozenset({"round", "log", "log2", "log10", "bernoulli"
 """What takes numbers between 0 and 1, and would take logits without a word."""
 
 
+_RANDOM = frozenset({"random", "rand", "uniform"})
+_MEASURES = frozenset("acc accuracy auc f1 loss perplexity dropout ratio rate lr fraction".split())
+"""Words for what is measured of a model or told to it."""
+
+
 def remove_activations(
     program: Program, loss: LossComputed, activations: Collection[Activation]
 ) -> Fix | None:
@@ -63,15 +68,25 @@ def _reads_probabilities(program: Program, place: Place) -> bool:
 
 def _is_for_probabilities(node: ir.Node) -> bool:
     if isinstance(node, ir.Compare):
-        return any(
-            isinstance(one, ir.Const) and one.kind == "float" and 0 < float(str(one.value)) < 1
-            for one in (node.left, *node.comparators)
-        )
+        sides = (node.left, *node.comparators)
+        return any(_is_share(one) for one in sides) and not any(_is_no_output(one) for one in sides)
     if not isinstance(node, ir.Call) or not isinstance(node.func, ir.Attribute):
         return False
     owner = node.func.value
     of_torch = isinstance(owner, ir.Name) and owner.id == "torch"
     return node.func.attr in _READ_AS_PROBABILITIES and (of_torch or not node.args)
+
+
+def _is_share(node: ir.Expr) -> bool:
+    return isinstance(node, ir.Const) and node.kind == "float" and 0 < float(str(node.value)) < 1
+
+
+def _is_no_output(node: ir.Expr) -> bool:
+    """Whether something says of itself that no model put it out: `best_acc`, `random.random()`."""
+    name = ir.last_name(node.func if isinstance(node, ir.Call) else node)
+    if isinstance(node, ir.Call):
+        return name in _RANDOM
+    return any(word in _MEASURES for word in re.findall(r"[a-z]+\d*", name.lower()))
 
 
 class _Applied:
