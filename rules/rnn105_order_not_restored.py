@@ -99,11 +99,11 @@ def train(dataset):
 
 ## Fix safety
 The fix takes the sort away, and every index by its permutation, and passes `enforce_sorted=False`
-where the function packs. It is unsafe: code elsewhere may count on the order of what the function
-returns.
+where the batch is packed: in the same function, or where what a collate function sorts arrives. It
+is unsafe: code elsewhere may count on the order of what the function returns.
 
 There is no fix where the permutation is used for more than to index, where the longest length is
-taken from the front of the sorted ones, or where the batch is packed in another function.
+taken from the front of the sorted ones, or where it is not seen where the batch is packed.
 
 ## References
 - [pack_padded_sequence](https://pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html),

@@ -12,7 +12,7 @@ from rnnlint.lowering import ir
 from rnnlint.remedies.indexing import is_whole
 from rnnlint.semantics.events import Packing
 from rnnlint.semantics.program import Program
-from rnnlint.semantics.values import Place
+from rnnlint.semantics.values import Place, Tensor
 
 _ENFORCE_SORTED = 3
 """Its position among the arguments."""
@@ -37,6 +37,7 @@ class _Sorted:
 
     def __init__(self, program: Program, sort: Place) -> None:
         self._program = program
+        self._sort = sort
         self._layout: Layout = program.code.layout(sort.path)
         self._path = sort.path
         statement = self._layout.statement_at(sort.start)
@@ -109,21 +110,42 @@ class _Sorted:
                 yield operations.Replace(self._path, use.start, use.end, self._given)
 
     def _packed(self) -> Iterator[operations.AnyOperation]:
-        body = self._scope.body
-        start, end = body[0].start, body[-1].end
-        places = {
-            packing.place
-            for packing in self._program.possible(Packing)
-            if not packing.unpacks
-            and packing.place.path == self._path
-            and start <= packing.place.start < end
-        }
+        packings = [one for one in self._program.possible(Packing) if not one.unpacks]
+        places = {one.place for one in packings if self._is_around(one.place)}
         if not places:
-            raise CannotPlaceError("the batch is packed elsewhere")
+            places = {one.place for one in packings if self._is_given_to(one)}
+            if not places or any(map(self._takes_longest_first, places)):
+                raise CannotPlaceError("it is not clear where the batch is packed")
         for place in sorted(places):
             yield self._program.code.with_argument(
                 place, "enforce_sorted", _ENFORCE_SORTED, "False"
             )
+
+    def _is_around(self, place: Place) -> bool:
+        """Whether the function that sorts has a place in it."""
+        body = self._scope.body
+        return place.path == self._path and body[0].start <= place.start < body[-1].end
+
+    def _is_given_to(self, packing: Packing) -> bool:
+        """Whether what is packed was sorted here: by a collate function."""
+        return any(
+            step.place == self._sort
+            for value in (packing.lengths, packing.given)
+            if isinstance(value, Tensor)
+            for step in value.order_steps
+        )
+
+    def _takes_longest_first(self, place: Place) -> bool:
+        """Whether the function that packs takes the longest length from the front."""
+        layout = self._program.code.layout(place.path)
+        lengths = self._program.code.argument(place, "lengths", 1)
+        name = self._program.code.text(lengths) if lengths is not None else ""
+        scope = Scope(layout, layout.statement_at(place.start))
+        return any(
+            isinstance(node, ir.Subscript)
+            and layout.text[node.value.start : node.value.end] == name
+            for node in ir.nodes_in(scope.body)
+        )
 
     def _uses(self, name: str) -> Iterator[ir.Name]:
         """Where a name stands after the sort."""
