@@ -97,9 +97,10 @@ padding has to be trained again.
 It is unsafe, and wants a look, where the lengths come from elsewhere:
 
 - from a mask, from a list, or from what only its name tells to be the lengths;
-- from the code that calls the model, or from the function that makes the batches: each function
-  on the way gets a parameter, each call an argument, each loop over the batches a name, and the
-  batches one more item. All of them have to be seen, and checkpoints are not touched;
+- from the code that calls the model, where it has them as `batch["lengths"]`, say, or from the
+  function that makes the batches: each function on the way gets a parameter, each call an argument,
+  each loop over the batches a name, and the batches one more item. All of them have to be seen, and
+  checkpoints are not touched;
 - from the ids, if the embedding has a `padding_idx` or a torchtext Field keeps an id for padding.
   Beware of tokens that have this id too.
 

@@ -113,7 +113,8 @@ classes leave out by default.
 The fix passes `ignore_index=` where the loss is built, by the name that the program has for the
 number, or the number. It is unsafe: a class with this number would be ignored as well. That is why
 there is none where the targets are padded with 0 by default and nothing says that 0 is no class: a
-name, or the `padding_idx` of an embedding that looks up the same ids.
+name, a test such as `targets != 0` in the evaluation, or the `padding_idx` of an embedding that
+looks up the same ids.
 
 There is no fix for losses of numbers, which need a mask; where the same loss is also given targets
 without padding; or where the loss is a class of the project.

@@ -304,3 +304,12 @@ def test_a_test_may_end_a_function() -> None:
 @pytest.mark.parametrize("body", ["if len(y) != 8:\n        print(y)", "if False:\n        break"])
 def test_other_tests_end_nothing(body: str) -> None:
     assert not diverted(f"for y in x:\n    {body}\n")
+
+
+LEFT_OUT = [("tags != 0", 1), ("0 != tags", 1), ("tags != 1", 0), ("tags == 0", 0)]
+
+
+@pytest.mark.parametrize(("test", "count"), LEFT_OUT)
+def test_a_batch_whose_padding_is_left_out_is_noted(test: str, count: int) -> None:
+    program = analysed(f"tags = pad_sequence(rows)\nreal = {test}\n")
+    assert len(program.possible(events.PaddingTested)) == count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from programs import analysed, only, side_of, the_call, the_input
 
-from rnnlint.semantics import events
+from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 
 
@@ -512,3 +512,46 @@ def test_random_numbers_are_no_padding() -> None:
         "layer(torch.cat([x, rest]))\n"
     )
     assert the_input(program).padding is None
+
+
+DRAWN = [
+    ("k = random.randint(3, 9)", "right"),
+    ("k = random.randrange(9)", "right"),
+    ("k = np.random.randint(3, 9)", "right"),
+    ("k = int(torch.randint(3, 9, (1,)))", "right"),
+    ("k = torch.randint(3, 9, ()).item()", "right"),
+    ("k = int(torch.randperm(9)[0])", None),
+    ("k = 4", None),
+    ("k = args.kept", None),
+]
+
+
+@pytest.mark.parametrize(("drawn", "side"), DRAWN)
+def test_a_list_is_filled_up_after_a_length_that_was_drawn(drawn: str, side: str | None) -> None:
+    program = analysed(
+        f"""
+import random
+import numpy as np
+
+rows = []
+for _ in range(100):
+    {drawn}
+    rows.append([random.random() for _ in range(k)] + [0.0] * (20 - k))
+lstm = nn.LSTM(1, 16, batch_first=True)
+lstm(torch.tensor(rows).unsqueeze(-1))
+"""
+    )
+    assert side_of(program) == side
+
+
+def test_the_elements_of_a_sequence_are_its_length() -> None:
+    collate = """
+def collate(batch):
+    seqs = [torch.tensor(row) for row in batch]
+    lengths = torch.tensor([s.numel() for s in seqs])
+    padded = pad_sequence(seqs, batch_first=True)
+    return pack_padded_sequence(padded, lengths, batch_first=True)
+"""
+    packing = only(fed_by_collate(collate).possible(events.Packing))
+    assert isinstance(packing.lengths, values.Tensor)
+    assert packing.lengths.lengths

@@ -10,7 +10,7 @@ from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.scopes import Scope, chain_to
 from rnnlint.lowering import ir
 from rnnlint.semantics import modules, values
-from rnnlint.semantics.events import LossComputed
+from rnnlint.semantics.events import LossComputed, PaddingTested
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Padding, Place
 
@@ -166,8 +166,14 @@ def _module_of(layout: Layout, name: str) -> str | None:
 
 
 def _is_no_token(program: Program, padding: Padding) -> bool:
-    """Whether the targets are ids, of which an embedding keeps this one for padding."""
+    """Whether the program keeps this number for padding.
+
+    It leaves it out of the targets somewhere, or they are ids of which an embedding keeps it.
+    """
     root = padding.steps[0].place
+    tests = program.possible(PaddingTested)
+    if any(one.padding.steps and one.padding.steps[0].place == root for one in tests):
+        return True
     return any(
         modules.option(lookup.embedding, "padding_idx") == padding.filler
         for lookup in program.passages.lookups.values()

@@ -82,7 +82,37 @@ class Around:
             if chosen is None:
                 return None
             return self._told(chosen, dict(certain)[chosen], is_alone=len(certain) == 1)
-        return self._mask() or self._counted(value) or self._said(hint)
+        return self._in_dict(value) or self._mask() or self._counted(value) or self._said(hint)
+
+    def _in_dict(self, value: ir.Node) -> Told | None:
+        """`batch["lengths"]`, where the batch is a dict and the value comes out of it."""
+        for node in ir.nodes_in(tuple(self.origins(value))):
+            owner = node.value if isinstance(node, ir.Subscript) else None
+            key = node.index[0] if isinstance(node, ir.Subscript) else None
+            if not isinstance(owner, ir.Name) or not self.is_bound(owner.id):
+                continue
+            if not isinstance(key, ir.Const) or not isinstance(key.value, str):
+                continue
+            keys = self._keys_of_lengths(owner.id)
+            chosen = _nearest(keys, key.value)
+            if chosen is not None:
+                quote = self.layout.text[key.end - 1]
+                is_certain = len(keys) == 1 and _says_lengths(chosen)
+                return named(f"{owner.id}[{quote}{chosen}{quote}]", is_certain=is_certain)
+        return None
+
+    def _keys_of_lengths(self, name: str) -> list[str]:
+        """The keys under which a dict surely holds the lengths of its batch."""
+        found: list[set[str]] = []
+        for scope in self.scopes:
+            known = scope.value(name)
+            entries = known.fields["entries"] if isinstance(known, values.DictObject) else {}
+            found.append({
+                key
+                for key, one in entries.items()
+                if isinstance(key, str) and isinstance(one, Tensor) and one.lengths
+            })  # fmt: skip
+        return sorted(set.intersection(*found)) if found else []
 
     def node(self, value: Place) -> ir.Node | None:
         """The expression of the statement that lies exactly there."""

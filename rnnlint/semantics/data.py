@@ -33,6 +33,7 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
     given = arguments.positional
     if entry.kind in ("randint", "full", "arange", "eye", "identity"):
         given = [size for size in given if _is_sizes(size)][:1]
+    is_scalar = given == [values.Tuple(())]
     if len(given) == 1 and isinstance(given[0], (values.Tuple, values.ListObject)):
         given = list(iteration.known_items(run, given[0]) or ())
     if any(isinstance(value, values.Shortfall) for value in given) and not _is_random(entry.kind):
@@ -50,14 +51,14 @@ def _fresh(run: Interpreter, entry: Entry, name: str, arguments: Arguments, plac
         filled=filled,
         made_at=place,
         axes=axes.of_sizes(given),
-        open=not given,
+        open=not given and not is_scalar,
         device=device,
         device_steps=steps,
         drawn=_drawn(run, entry.kind, place),
     )
 
 
-_NUMBERED = ("randint", "arange")
+_NUMBERED = ("randint", "randperm", "arange")
 """What is made of integers that differ, as data does."""
 
 

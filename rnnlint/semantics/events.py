@@ -16,7 +16,15 @@ from rnnlint.semantics.values import Place, Value
 if TYPE_CHECKING:
     from rnnlint.semantics.frames import Call
     from rnnlint.semantics.naming import Scope
-    from rnnlint.semantics.values import Function, Instance, Layer, Parameter, Tensor, Thing
+    from rnnlint.semantics.values import (
+        Function,
+        Instance,
+        Layer,
+        Padding,
+        Parameter,
+        Tensor,
+        Thing,
+    )
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -566,6 +574,16 @@ class Replicated(Note):
         super().__init__(place, context)
         self.arguments = arguments
         self.result = result
+
+
+class PaddingTested(Note):
+    """The program leaves out what a padded batch is padded with: `tags != 0`."""
+
+    __slots__ = ("padding",)
+
+    def __init__(self, place: Place, context: Context, padding: Padding) -> None:
+        super().__init__(place, context)
+        self.padding = padding
 
 
 class LengthsUsed(Note):

@@ -279,6 +279,8 @@ def _compare(run: Interpreter, node: ir.Compare, frame: Frame) -> Value:
         right = evaluate(run, comparator, frame)
         outcome = operations.compare(op, left, right)
         lengths.note_mask(run, left, right, frame.place(node))
+        if op == "!=":
+            notes.note_padding_test(run, left, right, frame.place(node))
         decided = truth(outcome)
         if decided is False:
             return outcome

@@ -172,6 +172,14 @@ def note_comparison(run: Interpreter, node: ir.Compare, frame: Frame) -> None:
         note_finiteness(run, frame.place(node))
 
 
+def note_padding_test(run: Interpreter, left: Value, right: Value, place: Place) -> None:
+    """`tags != PAD`, where the tags are padded with just this."""
+    for batch, number in ((left, right), (right, left)):
+        padding = batch.padding if isinstance(batch, values.Tensor) else None
+        if padding is not None and isinstance(number, values.Const) and padding.filler == number:
+            run.note(events.PaddingTested(place, run.context, padding))
+
+
 _EQUALITY = ("==", "!=", "in", "not in")
 
 

@@ -119,11 +119,10 @@ def _is_long(left: values.Const, right: values.Const) -> bool:
 
 def _symbolic(op: str, left: Value, right: Value, place: Place) -> Value | None:
     """Arithmetic on sizes, and the padding idioms built from it."""
-    if isinstance(right, values.Size) and op == "-":
-        if isinstance(left, values.Const) and left.value in (0, 1):
+    if op == "-" and _is_length(left, right):
+        is_size = isinstance(right, values.Size)
+        if is_size and isinstance(left, values.Const) and left.value in (0, 1):
             return values.Size()
-        return values.Shortfall()
-    if isinstance(right, values.Tensor) and right.lengths and op == "-":
         return values.Shortfall()
     if op == "*" and isinstance(right, values.Shortfall):
         return values.Filler(place, _repeated(left))
@@ -142,6 +141,13 @@ def _symbolic(op: str, left: Value, right: Value, place: Place) -> Value | None:
     if op == "+" and isinstance(left, values.Filler):
         return padded(right, left, "left")
     return None
+
+
+def _is_length(longest: Value, value: Value) -> bool:
+    """Whether what is taken from the longest is the length of one sequence."""
+    if isinstance(value, values.DrawnNumber):  # `MAXLEN - k`, where k was drawn for the sequence
+        return isinstance(longest, values.Size) or values.integer(longest) is not None
+    return isinstance(value, values.Size) or (isinstance(value, values.Tensor) and value.lengths)
 
 
 def _repeated(value: Value) -> Value:

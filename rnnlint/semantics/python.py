@@ -219,10 +219,12 @@ def _extreme(run: Interpreter, arguments: Arguments, place: Place) -> Value:
 
 def _number(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     value = arguments.first
-    if isinstance(value, (values.Size, values.Shortfall)):
+    if isinstance(value, (values.Size, values.Shortfall, values.DrawnNumber)):
         return value
     if isinstance(value, values.Const) and isinstance(value.value, (int, float)):
         return value
+    if isinstance(value, values.Tensor) and tensors.is_drawn_number(value):
+        return values.DrawnNumber()
     if isinstance(value, values.Tensor) and value.lengths:
         return values.Size(relative=value.relative)
     return UNKNOWN
@@ -395,6 +397,12 @@ def _repeat(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     return values.Filler(place) if isinstance(times, values.Shortfall) else UNKNOWN
 
 
+def _draw(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    """`random.randint(3, 9)`; with a `size` it is an array."""
+    given = arguments.all()
+    return values.DrawnNumber() if len(given) < 3 and not arguments.keywords else UNKNOWN
+
+
 def _print(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     return NONE
 
@@ -450,6 +458,9 @@ FUNCTIONS: dict[str, Effect] = {
     "itertools.chain": _chain,
     "itertools.zip_longest": _zip_longest,
     "itertools.repeat": _repeat,
+    "random.randint": _draw,
+    "random.randrange": _draw,
+    "numpy.random.randint": _draw,
     "itertools.islice": _same,
     "itertools.cycle": _same,
     "copy.copy": _same,

@@ -316,7 +316,16 @@ def _detach(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place
 
 
 def _item(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    return values.Size(relative=tensor.relative) if tensor.lengths else UNKNOWN
+    if tensor.lengths:
+        return values.Size(relative=tensor.relative)
+    return values.DrawnNumber() if is_drawn_number(tensor) else UNKNOWN
+
+
+def is_drawn_number(tensor: Tensor) -> bool:
+    """Whether this is `torch.randint(low, high, ())`, or has one element as well."""
+    sizes = [axis.size for axis in tensor.axes]
+    is_single = not tensor.open and sizes in ([], [values.Const(1)])
+    return is_single and tensor.made_at is not None and not tensor.fresh
 
 
 def _to_list(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
@@ -504,6 +513,11 @@ def _size(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) 
     return values.Size() if number is None else shape_of(tensor).axis(number)
 
 
+def _count(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
+    """`tensor.numel()`: of a sequence of ids its length."""
+    return shape_of(tensor).axis(0) if tensor.rank == 1 else values.Size()
+
+
 def _backward(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
     backward(run, tensor, arguments, place)
     return values.NONE
@@ -665,6 +679,7 @@ _METHODS: dict[str, Method] = {
     **_table(rows.argsort, "argsort argmax_"),
     **_table(rows.select, "index_select"),
     **_table(_size, "size"),
+    **_table(_count, "numel nelement"),
     **_table(_dim, "dim ndimension"),
     **_table(_backward, "backward"),
     **_table(_softmax("softmax"), "softmax"),

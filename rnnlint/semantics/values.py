@@ -86,6 +86,10 @@ class UnknownExcerpt(Unknown, frozen=True):
     excerpt: Excerpt
 
 
+class DrawnNumber(Unknown, frozen=True):
+    """A whole number drawn at random: another one for each sequence that is made with it."""
+
+
 class LengthTest(Unknown, frozen=True):
     """The outcome of a test on a length: it differs from sequence to sequence."""
 

@@ -92,7 +92,8 @@ _TENSOR_FUNCTIONS = (
     "masked_fill cumsum repeat_interleave movedim swapaxes narrow"
 )
 _FRESH = (
-    "eye zeros ones rand randn empty full randint zeros_like ones_like rand_like randn_like arange"
+    "eye zeros ones rand randn empty full randint randperm arange zeros_like ones_like rand_like "
+    "randn_like"
 )
 _INITIALISERS = (
     "uniform_ normal_ constant_ ones_ zeros_ eye_ dirac_ xavier_uniform_ xavier_normal_ "
