@@ -555,3 +555,22 @@ def collate(batch):
     packing = only(fed_by_collate(collate).possible(events.Packing))
     assert isinstance(packing.lengths, values.Tensor)
     assert packing.lengths.lengths
+
+
+@pytest.mark.parametrize("fields", ['"x y"', '["x", "y"]', '"x, y"'])
+def test_a_batch_is_a_named_tuple(fields: str) -> None:
+    program = analysed(
+        f"""
+from collections import namedtuple
+
+Batch = namedtuple("Batch", {fields})
+
+def collate(batch):
+    return Batch(pad_sequence(batch, batch_first=True), y=torch.zeros(4))
+
+lstm = nn.LSTM(8, 16, batch_first=True)
+for batch in DataLoader(rows, batch_size=4, collate_fn=collate):
+    lstm(batch.x)
+"""
+    )
+    assert side_of(program) == "right"

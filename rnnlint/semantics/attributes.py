@@ -71,6 +71,8 @@ def _container_attribute(owner: Value, name: str) -> Value:
         return found if isinstance(found, Value) else UNKNOWN
     if isinstance(owner, values.Const) and owner.value is None:
         return UNKNOWN
+    if isinstance(owner, values.NamedTuple) and name in owner.names:
+        return owner.items[owner.names.index(name)]
     if isinstance(owner, values.Tuple) and len(owner.items) == 2 and name in _PAIR:
         return owner.items[_PAIR[name]]
     return values.Native(name, owner)

@@ -376,6 +376,33 @@ def _partial(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     return values.Partial(function, tuple(rest), dict(arguments.keywords))
 
 
+def _named_tuple(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    """`namedtuple("Batch", "words tags")`, which makes tuples when it is called."""
+    given = arguments.get(1, "field_names") or UNKNOWN
+    text = given.value if isinstance(given, values.Const) else None
+    names: list[Any] = text.replace(",", " ").split() if isinstance(text, str) else []
+    items = iteration.known_items(run, given) or ()
+    names += [item.value if isinstance(item, values.Const) else None for item in items]
+    if not names or not all(isinstance(name, str) for name in names):
+        return UNKNOWN
+    fields = values.Tuple(tuple(values.Const(name) for name in names))
+    return values.Partial(values.External(_NAMED), (fields,), {})
+
+
+_NAMED = "collections.namedtuple.<made>"
+
+
+def _make_named(run: Interpreter, arguments: Arguments, place: Place) -> Value:
+    fields, *given = arguments.positional
+    named = fields.items if isinstance(fields, values.Tuple) else ()
+    names = tuple(str(one.value) for one in named if isinstance(one, values.Const))
+    rest = [arguments.keywords.get(name, UNKNOWN) for name in names[len(given) :]]
+    items = (*given, *rest)
+    if arguments.open or len(items) != len(names):
+        return UNKNOWN
+    return values.NamedTuple(items, names)
+
+
 def _chain(run: Interpreter, arguments: Arguments, place: Place) -> Value:
     given = arguments.positional
     if given and all(isinstance(value, values.Parameters) for value in given):
@@ -455,6 +482,8 @@ FUNCTIONS: dict[str, Effect] = {
     "builtins.vars": _vars,
     "builtins.print": _print,
     "functools.partial": _partial,
+    "collections.namedtuple": _named_tuple,
+    _NAMED: _make_named,
     "itertools.chain": _chain,
     "itertools.zip_longest": _zip_longest,
     "itertools.repeat": _repeat,

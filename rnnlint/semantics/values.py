@@ -12,7 +12,7 @@ evidence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -140,6 +140,17 @@ FALSE = Const(False)
 
 class Tuple(Record, frozen=True):
     items: tuple[Value, ...]
+
+
+class NamedTuple(Tuple, frozen=True):
+    """What `collections.namedtuple` makes."""
+
+    names: tuple[str, ...] = ()
+
+
+def of_its_kind(value: Tuple, items: Iterable[Value]) -> Tuple:
+    """A tuple of other items under the same names."""
+    return msgspec.structs.replace(value, items=tuple(items))
 
 
 def is_nested(value: Value, levels: int) -> bool:
@@ -634,7 +645,7 @@ def fresh_copy(value: Value) -> Value:
     """A list or dict of its own with the same content; other values as they are."""
     twin: ListObject | DictObject
     if isinstance(value, Tuple):
-        return Tuple(tuple(fresh_copy(item) for item in value.items))
+        return of_its_kind(value, map(fresh_copy, value.items))
     if isinstance(value, ListObject):
         twin = ListObject(None, kind=value.kind)
     elif isinstance(value, DictObject):
