@@ -98,6 +98,7 @@ from rnnlint.api import (
     Rule,
     Step,
     events,
+    lengths,
     values,
 )
 
@@ -148,12 +149,9 @@ class LengthsAreNotLengths(Rule):
 def _told(program: Program) -> dict[Place, list[tuple[Event, values.Value]]]:
     """What says where sequences end, by its place, with the lengths that it is told each time."""
     told: dict[Place, list[tuple[Event, values.Value]]] = {}
-    for packing in program.chosen(Packing):
-        if not packing.unpacks:
-            told.setdefault(packing.place, []).append((packing, packing.lengths))
-    for use in program.chosen(events.LengthsUsed):
-        if use.how == "given" and _what(use.lengths) != _MASK:  # it reads lengths off a mask
-            told.setdefault(use.place, []).append((use, use.lengths))
+    for event, given in program.lengths_told("given"):
+        if isinstance(event, Packing) or _what(given) != _MASK:  # others read lengths off a mask
+            told.setdefault(event.place, []).append((event, given))
     return told
 
 
@@ -191,16 +189,9 @@ def _origin(given: values.Value) -> values.Provenance:
 
 def _packs_by_list(program: Program, note: events.Replicated) -> Packing | None:
     """The packing in a replicated module whose lengths the module is given as a list."""
-    lists = [one for one in note.arguments if _is_list_of_lengths(one)]
+    lists = [one for one in note.arguments if lengths.is_list(one)]
     for packing in program.chosen(Packing) if lists else ():
         inside = note.place in packing.context.stack
         if inside and any(packing.lengths is one for one in lists):
             return packing
     return None
-
-
-def _is_list_of_lengths(value: values.Value) -> bool:
-    if not isinstance(value, values.ListObject):
-        return False
-    items = value.fields["items"] or (value.fields["element"],)
-    return all(isinstance(item, values.Size) for item in items)

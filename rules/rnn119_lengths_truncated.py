@@ -81,7 +81,6 @@ from rnnlint.api import (
     Applicability,
     Cause,
     Diagnostic,
-    Event,
     Fix,
     Level,
     Packing,
@@ -89,7 +88,6 @@ from rnnlint.api import (
     Program,
     Rule,
     Step,
-    events,
     lengths,
     round_lengths,
     round_packed_lengths,
@@ -105,7 +103,7 @@ class LengthsTruncated(Rule):
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         seen: set[Place] = set()
-        for event, given in _told(program):
+        for event, given in program.lengths_told("mask"):
             relative = lengths.relative_of(given)
             if relative is None or not relative.steps or relative.repeated:
                 continue
@@ -126,16 +124,6 @@ class LengthsTruncated(Rule):
                 trail=[*relative.steps, Step(event.place, used), *program.call_path(event)],
                 fix=_fix(program, given, relative.cut, event.place),
             )
-
-
-def _told(program: Program) -> Iterator[tuple[Event, values.Value]]:
-    """What says where sequences end, and the lengths that it is told."""
-    for packing in program.chosen(Packing):
-        if not packing.unpacks:
-            yield packing, packing.lengths
-    for use in program.chosen(events.LengthsUsed):
-        if use.how == "mask":
-            yield use, use.lengths
 
 
 def _fix(program: Program, given: values.Value, cut: Place | None, use: Place) -> Fix | None:

@@ -83,7 +83,6 @@ from rnnlint.api import (
     Rule,
     Step,
     clear_gradients,
-    modules,
     values,
 )
 
@@ -106,11 +105,11 @@ class MissingZeroGrad(Rule):
             layers = program.layers_of(backward)
             iteration = program.events_in_loop(number)
             steps = [event for event in iteration if _is(event, "step")]
-            if not layers or not all(_is_traced(step) for step in steps):
+            if not layers or not all(_is_traced(program, step) for step in steps):
                 continue
             if not program.comes_again(backward, number) or _built_within(layers, number):
                 continue
-            if any(_may_clear(event, layers) for event in iteration):
+            if any(_may_clear(program, event, layers) for event in iteration):
                 continue
             found.add(backward.place)
             yield self.report(
@@ -130,12 +129,12 @@ def _is(event: Event, what: str) -> bool:
     return isinstance(event, OptimizerEvent) and event.what == what
 
 
-def _is_traced(step: Event) -> bool:
+def _is_traced(program: Program, step: Event) -> bool:
     """Whether it is known which parameters an optimizer updates, and that it does no more."""
     return isinstance(step, OptimizerEvent) and all(
         isinstance(member, values.Thing)
         and "<foreign>" not in member.options
-        and bool(modules.layers_in(member))
+        and bool(program.layers_in(member))
         for member in values.members(step.optimizer)
     )
 
@@ -148,14 +147,14 @@ def _built_within(layers: frozenset[values.Layer], number: int) -> bool:
     )
 
 
-def _may_clear(event: Event, layers: frozenset[values.Layer]) -> bool:
-    return isinstance(event, Opaque) or _clears(event, layers)
+def _may_clear(program: Program, event: Event, layers: frozenset[values.Layer]) -> bool:
+    return isinstance(event, Opaque) or _clears(program, event, layers)
 
 
-def _clears(event: Event, layers: frozenset[values.Layer]) -> bool:
+def _clears(program: Program, event: Event, layers: frozenset[values.Layer]) -> bool:
     if not isinstance(event, OptimizerEvent) or event.what != "zero_grad":
         return False
-    known = modules.layers_in(event.optimizer)
+    known = program.layers_in(event.optimizer)
     return not known or bool(known & layers)
 
 
@@ -166,5 +165,5 @@ def _cleared_outside(
     return [
         Step(event.place, "this clears them, outside of the loop")
         for event in program.possible(OptimizerEvent)
-        if event.context.entry == backward.context.entry and _clears(event, layers)
+        if event.context.entry == backward.context.entry and _clears(program, event, layers)
     ]

@@ -138,16 +138,16 @@ class EvaluationInTrainingMode(Rule):
         yield from self._never_restored(program)
 
     def _never_evaluating(self, program: Program) -> Iterator[Diagnostic]:
-        found: dict[values.Place, list[ModeRead]] = {}
+        found: dict[values.Place, tuple[values.Place, int, list[ModeRead]]] = {}
         for note in program.chosen(ModeRead):
             if note.context.gradients or not _is_on(program, note):
                 continue
-            whole = _whole(program, _beginning(program, note)[0])
-            if whole in found or _evaluates(program, note):
-                found.setdefault(whole, []).append(note)
-        for notes in found.values():
-            note, kind = notes[0], notes[0].layer.kind
             place, depth = _beginning(program, note)
+            whole = _whole(program, place)
+            if whole in found or _evaluates(program, note):
+                found.setdefault(whole, (place, depth, []))[2].append(note)
+        for place, depth, notes in found.values():
+            note, kind = notes[0], notes[0].layer.kind
             yield self.report(
                 program,
                 place,

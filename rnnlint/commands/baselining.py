@@ -25,7 +25,8 @@ def write_baseline(opened: Opened, options: Chosen, progress: Progress) -> int:
     if not opened.settings.baseline:
         raise click.UsageError("--write-baseline wants a file: name it with --baseline FILE")
     file = Path(opened.settings.baseline)
-    kept = baseline.read(file) if file.exists() else baseline.Known()
+    before = baseline.read(file) if file.exists() else baseline.Known()
+    kept = baseline.Known(before)
     found = baseline.Known()
     notices = list(opened.notices)
     for project in opened.projects:
@@ -43,7 +44,6 @@ def write_baseline(opened: Opened, options: Chosen, progress: Progress) -> int:
     write_notices(notices, options)
     if any(notice.fatal for notice in notices):
         return FAILURE  # what could not be read may be full of findings
-    before = baseline.read(file) if file.exists() else baseline.Known()
     baseline.write(file, kept + found)
     if not options.quiet:
         write(_told(os.path.relpath(file), found, before - (kept + found)))

@@ -76,6 +76,11 @@ class Layout:
         return newline_of(self.text)
 
     @cached_property
+    def quote(self) -> str:
+        """The quotation mark that the file uses more."""
+        return "'" if self.text.count("'") > self.text.count('"') else '"'
+
+    @cached_property
     def names_bound(self) -> frozenset[str]:
         """Names that something else than a top-level import binds, in any scope of the file."""
         return frozenset(names_bound(self.body))

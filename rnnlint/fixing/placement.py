@@ -178,7 +178,7 @@ class _File:
                 start = operation.comment
             end = self.layout.next_line(statement.end)
             return [Change(start, self._behind_blank_lines(statement, start, end), "")]
-        number = statement.block.index(statement.node)
+        number = statement.number
         for following in statement.block[number + 1 : number + 2]:
             start = self.layout.extent(following)[0]
             if _SAME_LINE.fullmatch(self.layout.text, statement.end, start):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import binds, names_bound
 from rnnlint.fixing.layout import Layout, Statement, place_in
 from rnnlint.lowering import ir
 
@@ -42,6 +42,12 @@ class Scope:
         """Where a name stands, also where it is bound."""
         nodes = ir.nodes_in(self.body)
         return [node for node in nodes if isinstance(node, ir.Name) and node.id == name]
+
+    def binders(self, name: str) -> list[ir.Stmt]:
+        """The assignments, loops and `with` that bind a name by themselves."""
+        kinds = (ir.Assign, ir.AugAssign, ir.For, ir.With)
+        nodes = ir.nodes_in(self.body)
+        return [node for node in nodes if isinstance(node, kinds) and binds(node, name)]
 
     def bindings(self, name: str) -> int:
         """How often a name is bound."""

@@ -409,6 +409,14 @@ def last_name(node: object) -> str:
     return node.id if isinstance(node, Name) else ""
 
 
+def integer(node: object) -> int | None:
+    """The whole number that an expression writes, `-1` as well; None where it is another."""
+    if isinstance(node, Unary) and node.op == "-":
+        inner = integer(node.operand)
+        return None if inner is None else -inner
+    return node.value if isinstance(node, Const) and type(node.value) is int else None
+
+
 class SyntaxProblem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why a file could not be lowered; row and column from 1, 0 when unknown."""
 

@@ -99,7 +99,7 @@ class Batches:
             for name in scope.names_of(self._is_dict):
                 if name in names and around.is_bound(name):
                     self._names[self.padding.steps[0].place] = name
-                    quote = '"' if self._quotes(self.maker.layout) else "'"
+                    quote = self.maker.layout.quote
                     return named(f"{name}[{quote}{LENGTHS}{quote}]")
         return None
 
@@ -107,10 +107,6 @@ class Batches:
         return isinstance(value, values.DictObject) and any(
             self._is_ours(one) for one in value.fields["entries"].values()
         )
-
-    @staticmethod
-    def _quotes(layout: Layout) -> bool:
-        return layout.text.count('"') >= layout.text.count("'")
 
     # --- tuples ---
 

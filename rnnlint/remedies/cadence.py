@@ -5,9 +5,10 @@ from __future__ import annotations
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
+from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
-from rnnlint.remedies.stepping import epochs_of
+from rnnlint.remedies.stepping import epochs_of, name_in
 from rnnlint.semantics import events, values
 from rnnlint.semantics.events import OptimizerEvent
 from rnnlint.semantics.program import Program
@@ -70,15 +71,15 @@ def _moved(
     statement = _alone(program, scheduling)
     target = loop.last_in_turn()
     place = scheduling.place
-    here = _function(statement)
-    if place.path == loop.path and here is _function(loop.statement):
+    here = Scope(program.code.layout(place.path), statement).node
+    if place.path == loop.path and here is loop.scope.node:
         return [operations.Move(place.path, place.start, place.end, target.start, "after")]
-    name = next(loop.names.names_of(lambda value: value == scheduling.scheduler), None)
-    if name is None:
-        raise CannotPlaceError("the scheduler has no name in the loop")
+    scheduler = scheduling.scheduler
+    if scheduler is None:
+        raise CannotPlaceError("the scheduler is not known")
     return [
         operations.Remove(place.path, place.start, place.end),
-        loop.in_each_turn((f"{name}.step()",)),
+        loop.in_each_turn((f"{name_in(loop, scheduler)}.step()",)),
     ]
 
 
@@ -104,12 +105,6 @@ def _alone(program: Program, scheduling: OptimizerEvent) -> Statement:
     return statement
 
 
-def _function(statement: Statement) -> ir.Stmt | None:
-    """The function in which a statement stands."""
-    functions = [one for one in statement.parents if isinstance(one, ir.FunctionDef)]
-    return functions[-1] if functions else None
-
-
 # --- Lightning ---
 
 
@@ -120,7 +115,7 @@ def _told_to_lightning(layout: Layout, scheduling: OptimizerEvent) -> operations
         raise CannotPlaceError("what Lightning is given is not written out here")
     path, given = scheduling.place.path, _scheduler_in(node.value)
     text = layout.text[given.start : given.end]
-    quote = "'" if layout.text.count("'") > layout.text.count('"') else '"'
+    quote = layout.quote
     interval = f"{quote}interval{quote}: {quote}step{quote}"
     if not isinstance(given, ir.Dict):
         told = f"{{{quote}scheduler{quote}: {text}, {interval}}}"

@@ -8,6 +8,7 @@ from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, blocks_of, place_in
 from rnnlint.lowering import ir
+from rnnlint.remedies.epochs import counts_turns
 from rnnlint.remedies.parameters import is_plain_name
 from rnnlint.remedies.updates import Step, steps_after
 from rnnlint.semantics import events, values
@@ -63,15 +64,11 @@ def _behind_step(program: Program, steps: Sequence[Step]) -> operations.Insert:
         raise CannotPlaceError("the steps are taken in several places")
     if not isinstance(around, ir.If) or last.block is not around.body:
         raise CannotPlaceError("the step is not taken on a condition")
-    if place_in(backward.block, around) is None or not _counts_turns(around.test):
+    if place_in(backward.block, around) is None or not counts_turns(around.test):
         raise CannotPlaceError("the step is not taken once in so many turns")
     return operations.Insert(
         steps[-1].place.path, last.node.start, last.node.end, _lines(program, steps)
     )
-
-
-def _counts_turns(test: ir.Expr) -> bool:
-    return any(isinstance(node, ir.Binary) and node.op == "%" for node in ir.nodes_in(test))
 
 
 def _lines(program: Program, steps: Sequence[Step]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies import parameters, updates
 from rnnlint.remedies.updates import Step
-from rnnlint.semantics import modules, values
+from rnnlint.semantics import values
 from rnnlint.semantics.events import Backward, Fit
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place
@@ -53,15 +53,15 @@ def _ways(program: Program, place: Place) -> list[_Way]:
     ways: list[_Way] = []
     for backward in updates.backwards_at(program, place):
         steps = updates.steps_after(program, backward)
-        if any(_is_sparse(step) for step in steps):
+        if any(_is_sparse(program, step) for step in steps):
             return []  # the norm of a sparse gradient cannot be computed
         if steps:
             ways.append(_Way(backward, tuple(steps)))
     return ways
 
 
-def _is_sparse(step: Step) -> bool:
-    layers = modules.layers_in(step.event.optimizer)
+def _is_sparse(program: Program, step: Step) -> bool:
+    layers = program.layers_in(step.event.optimizer)
     return any(layer.options.get("sparse") == values.TRUE for layer in layers)
 
 

@@ -100,9 +100,9 @@ def _may_be_absent(program: Program, call: LayerCall) -> bool:
 def _in_the_loop(program: Program, call: LayerCall, number: int, place: Place) -> ir.Stmt:
     """The statement of a turn before which the state comes from the last turn."""
     statement = program.code.statement(place)
-    loop = next(where for where, other, _ in call.loops if other == number)
+    loop = call.loop_place(number)
     around = (*statement.parents, statement.node)
-    if loop.path == place.path:
+    if loop is not None and loop.path == place.path:
         layout = program.code.layout(loop.path)
         node = layout.statement_at(loop.start).node
         for level, parent in enumerate(around[:-1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlint.fixing import operations
 from rnnlint.fixing.bindings import names_bound
-from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement, blocks_of
+from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement, blocks_of, place_in
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies.updates import site
@@ -97,15 +97,13 @@ class Epochs:
         """Whether a count decides in which turns the optimizer steps."""
         level = next(n for n, node in enumerate(training.parents) if node is self.node)
         return any(
-            isinstance(node, ir.If)
-            and any(isinstance(one, ir.Binary) and one.op == "%" for one in ir.nodes_in(node.test))
+            isinstance(node, ir.If) and counts_turns(node.test)
             for node in training.parents[level + 1 :]
         )
 
     def _may_be_left_early(self, training: Statement) -> bool:
         """Whether the rest of the turn is skipped now and then though the loop goes on."""
-        number = next(n for n, node in enumerate(training.block) if node is training.node)
-        following = training.block[number + 1 :]
+        following = training.block[training.number + 1 :]
         return any(_jumps(node, "continue") for node in following) or (
             bool(following) and isinstance(following[-1], (ir.Return, ir.Raise, ir.Jump))
         )
@@ -123,7 +121,8 @@ class Epochs:
             needs: the other names that have to be bound there.
         """
         for block, around in self._outwards():
-            number = next(n for n, one in enumerate(block) if one is around)
+            number = place_in(block, around)
+            assert number is not None  # each lies in the block that is given with it
             for position in range(number - 1, -1, -1):
                 if not self._binds(block[position], after):
                     continue
@@ -170,13 +169,18 @@ class Epochs:
         return just_before(self.path, self.layout, self.statement, lines)
 
 
+def counts_turns(test: ir.Expr) -> bool:
+    """Whether a test holds once in so many turns: `(i + 1) % accumulate == 0`."""
+    return any(isinstance(node, ir.Binary) and node.op == "%" for node in ir.nodes_in(test))
+
+
 def just_before(
     path: str, layout: Layout, statement: Statement, lines: tuple[str, ...]
 ) -> operations.Insert:
     """Before a statement, and before a comment that introduces it where that is possible."""
     number = statement.number
     start = layout.line_start(statement.start)
-    above = layout.text[: max(start - 1, 0)].rpartition("\n")[2].strip()
+    above = layout.text[layout.line_above(start) : start].strip()
     before = statement.block[number - 1] if number else None
     if above.startswith("#") and before is not None and not blocks_of(before):
         return operations.Insert(path, *layout.extent(before), lines)

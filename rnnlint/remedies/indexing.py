@@ -12,6 +12,4 @@ def is_whole(part: ir.Expr) -> bool:
 
 def is_last(part: ir.Expr) -> bool:
     """Whether it takes what is last: `-1`."""
-    if isinstance(part, ir.Unary) and part.op == "-":
-        return isinstance(part.operand, ir.Const) and part.operand.value == 1
-    return isinstance(part, ir.Const) and part.value == -1
+    return ir.integer(part) == -1

@@ -231,14 +231,10 @@ class _Masked:
 def _mask_here(program: Program, around: Around, scores: _Scores) -> str | None:
     """Code that is true where a step is padding, by a mask that the function knows."""
     turned = ".t()" if scores.time < scores.batch else ""
-    for scope in around.scopes[:1]:
-        for name in scope.names_of(_is_mask):
-            given = [one.value(name) for one in around.scopes]
-            if "." in name or not all(one is not None and _is_mask(one) for one in given):
-                continue
-            is_real = _says_real(program, around, name)
-            if is_real is not None and around.is_bound(name):
-                return f"{name}{turned} == 0" if is_real else f"{name}{turned}.bool()"
+    for name in around.names_of(_is_mask):
+        is_real = _says_real(program, around, name)
+        if is_real is not None and around.is_bound(name):
+            return f"{name}{turned} == 0" if is_real else f"{name}{turned}.bool()"
     return None
 
 

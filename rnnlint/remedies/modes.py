@@ -10,7 +10,8 @@ from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement, blocks_of
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import just_before
-from rnnlint.semantics import modules, naming, values
+from rnnlint.remedies.parameters import is_module
+from rnnlint.semantics import naming
 from rnnlint.semantics.events import Backward, Mode, ModeRead
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Layer, Place, Value
@@ -31,7 +32,7 @@ def evaluate_in_mode(
     """
     try:
         layout = program.code.layout(place.path)
-        names = _names_in_all_runs(depth, readings)
+        names = _names_in_all_runs(program, depth, readings)
         back = any(_is_trained_later(program, one) for one in readings)
         wanted = _switched(place.path, layout, layout.statement_at(place.start), names, back)
     except CannotPlaceError:
@@ -48,10 +49,12 @@ def train_in_mode(program: Program, mode: Mode, trained: Backward, number: int) 
         trained: the training that follows in a later turn.
         number: the execution of the loop.
     """
-    loop = next(place for place, known, _ in trained.loops if known == number)
+    loop = trained.loop_place(number)
+    if loop is None:
+        return None
     try:
         layout = program.code.layout(loop.path)
-        names = _names(trained.scopes[program.calls_around(number)], mode.layers)
+        names = _names(program, trained.scopes[program.calls_around(number)], mode.layers)
         node = layout.statement_at(loop.start).node
         if not isinstance(node, (ir.For, ir.While)):
             return None
@@ -62,7 +65,7 @@ def train_in_mode(program: Program, mode: Mode, trained: Backward, number: int) 
     return program.code.repair("train in training mode", wanted, Applicability.UNSAFE)
 
 
-def _names_in_all_runs(depth: int, readings: Sequence[ModeRead]) -> list[str]:
+def _names_in_all_runs(program: Program, depth: int, readings: Sequence[ModeRead]) -> list[str]:
     """The names of what is evaluated, the same for whatever leads to the evaluation.
 
     Raises:
@@ -72,7 +75,7 @@ def _names_in_all_runs(depth: int, readings: Sequence[ModeRead]) -> list[str]:
     for one in readings:
         runs.setdefault((one.context.entry, one.context.stack[:depth]), []).append(one)
     found = {
-        tuple(_names(run[0].scopes[depth], frozenset(one.layer for one in run)))
+        tuple(_names(program, run[0].scopes[depth], frozenset(one.layer for one in run)))
         for run in runs.values()
     }
     if len(found) != 1:
@@ -80,15 +83,19 @@ def _names_in_all_runs(depth: int, readings: Sequence[ModeRead]) -> list[str]:
     return list(found.pop())
 
 
-def _names(scope: naming.Scope, layers: frozenset[Layer]) -> list[str]:
+def _names(program: Program, scope: naming.Scope, layers: frozenset[Layer]) -> list[str]:
     """The names of as few modules as hold all of some layers.
 
     Raises:
         CannotPlaceError: not all of them are in a module that has a name.
     """
+
+    def holds(value: Value) -> bool:
+        return is_module(value) and not program.layers_in(value).isdisjoint(layers)
+
     held = {
-        name: layers & modules.layers_in(value)
-        for name in scope.names_of(lambda value: _is_module(value, layers))
+        name: layers & program.layers_in(value)
+        for name in scope.names_of(holds)
         if (value := scope.value(name)) is not None
     }
     found: list[str] = []
@@ -100,17 +107,6 @@ def _names(scope: naming.Scope, layers: frozenset[Layer]) -> list[str]:
         found.append(best)
         left -= held[best]
     return found
-
-
-def _is_module(value: Value, layers: Iterable[Layer]) -> bool:
-    """Whether a value is surely a module, and leads to one of some layers."""
-    are_modules = all(
-        modules.is_module(one)
-        if isinstance(one, values.Instance)
-        else isinstance(one, (values.Layer, values.Container))
-        for one in values.members(value)
-    )
-    return are_modules and not modules.layers_in(value).isdisjoint(layers)
 
 
 def _is_trained_later(program: Program, reading: ModeRead) -> bool:

@@ -134,7 +134,7 @@ def _covering(roots: list[Value], scope: Scope, preferred: str) -> list[str] | N
         parts: list[Value] = [_unwrapped(member) for member in values.members(value)]
         if all(part in roots for part in parts):
             return parts
-        parts = list(modules.layers_in(value)) if _is_module(value) else []
+        parts = list(modules.layers_in(value)) if is_module(value) else []
         return parts if all(part in roots for part in parts) else []
 
     names = list(scope.names_of(lambda value: bool(covered(value))))
@@ -150,7 +150,8 @@ def _covering(roots: list[Value], scope: Scope, preferred: str) -> list[str] | N
     return sorted(found, key=names.index) if not left else None
 
 
-def _is_module(value: Value) -> bool:
+def is_module(value: Value) -> bool:
+    """Whether a value is surely a module."""
     return all(
         isinstance(member, (values.Layer, values.Container))
         or (isinstance(member, values.Instance) and modules.is_module(member))

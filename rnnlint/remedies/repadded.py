@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.scopes import Scope, chain_to, exclude_each_other, runs_before
 from rnnlint.lowering import ir
@@ -56,10 +55,8 @@ def _unpacked_lengths(layout: Layout, scope: Scope, name: str, here: Statement) 
     """
     bindings = [
         node
-        for node in ir.nodes_in(scope.body)
-        if isinstance(node, (ir.Assign, ir.AugAssign, ir.For, ir.With))
-        and node.start < here.node.start
-        and binds(node, name)
+        for node in scope.binders(name)
+        if node.start < here.node.start
         and not exclude_each_other(layout.statement_at(node.start), here)
     ]
     last = max(bindings, key=lambda one: one.start, default=None)

@@ -6,7 +6,6 @@ import re
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.code import Part
 from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.scopes import Scope, chain_to, origins, runs_before, runs_once
@@ -118,9 +117,5 @@ def _still_means(
     if there.node is packed.node:
         return True
     bound = name.partition(".")[0]
-    rebound = any(
-        packed.start <= node.start < there.start and binds(node, bound)
-        for node in ir.nodes_in(scope.body)
-        if isinstance(node, (ir.Assign, ir.AugAssign, ir.For, ir.With))
-    )
+    rebound = any(packed.start <= node.start < there.start for node in scope.binders(bound))
     return runs_before(packed, there) and not rebound

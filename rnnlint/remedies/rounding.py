@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
-from rnnlint.fixing.code import Stretch
+from rnnlint.fixing.code import Part, Stretch
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.operations import Replace
 from rnnlint.lowering import ir
@@ -25,7 +25,7 @@ def round_lengths(program: Program, conversion: Stretch) -> Fix | None:
             product = call.args[0].value
             # `round` does not take tensors, and lengths are positive.
             loose = not isinstance(product, (ir.Binary, ir.Name, ir.Attribute, ir.Call))
-            number = Replace(conversion.path, product.start, product.end, "")
+            number = Part(conversion.path, product.start, product.end)
             text = f"({code.text(number)})" if loose else code.text(number)
             return _replaced(program, number, f"{text} + 0.5")
         if not isinstance(call.func, ir.Attribute) or call.func.attr not in METHODS:

@@ -162,9 +162,7 @@ def _in_scope(program: Program, call: LayerCall, calls: Sequence[LayerCall]) -> 
     layout = program.code.layout(call.place.path)
     scopes = [one.scope for one in calls if one.scope is not None]
     around = at(layout, call.place.path, call.place.start, scopes)
-    value = _input(program, call)
-    chain = chain_to(around.statement.node, value.start, value.end)
-    node = chain[-1] if chain else None
+    node = around.node(_input(program, call))
     return around.lengths(node) if node is not None else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rnnlint.diagnostic import Applicability, Fix
 from rnnlint.fixing import operations
-from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.code import Code, Part
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.scopes import Scope
@@ -99,11 +98,7 @@ def _input_before(code: Code, call: Place, made: Place) -> str:
     node = None if part is None else code.node_at(part)
     if not isinstance(node, ir.Name):
         raise CannotPlaceError("the input has no name")
-    bound = [
-        one.start
-        for one in ir.nodes_in(scope.body)
-        if isinstance(one, (ir.Assign, ir.AugAssign, ir.For, ir.With)) and binds(one, node.id)
-    ]
+    bound = [one.start for one in scope.binders(node.id)]
     if any(before.start <= start < call.start for start in bound):
         raise CannotPlaceError("the input gets its value later")
     if scope.parameter(node.id) is None and not any(start < before.start for start in bound):

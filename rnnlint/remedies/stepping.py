@@ -35,11 +35,21 @@ def _steps(
     if len(found) != 1:
         raise CannotPlaceError("there is not just one loop in which it could be stepped")
     epochs = next(iter(found.values()))
+    name = name_in(epochs, scheduler)
+    metric = loss_before(epochs) if scheduler.name == _PLATEAU else ""
+    return [epochs.in_each_turn((f"{name}.step({metric})",))]
+
+
+def name_in(epochs: Epochs, scheduler: values.Thing) -> str:
+    """The scheduler's name in the code of a loop.
+
+    Raises:
+        CannotPlaceError: it has none there.
+    """
     name = next(epochs.names.names_of(lambda value: value == scheduler), None)
     if name is None:
         raise CannotPlaceError("the scheduler has no name in the loop")
-    metric = loss_before(epochs) if scheduler.name == _PLATEAU else ""
-    return [epochs.in_each_turn((f"{name}.step({metric})",))]
+    return name
 
 
 def _counts_batches(program: Program, scheduler: values.Thing) -> bool:

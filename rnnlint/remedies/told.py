@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from rnnlint.fixing.bindings import binds
 from rnnlint.fixing.layout import Layout, Statement
 from rnnlint.fixing.scopes import Scope, chain_to, origins, runs_before
 from rnnlint.lowering import ir
-from rnnlint.semantics import naming, values
+from rnnlint.semantics import lengths, naming, values
 from rnnlint.semantics.values import Place, Tensor, Value
 
 _SAYS_LENGTHS = re.compile(r"(?i)(.*_)?(lens|lengths|seq_?lens|len_\w+|\w+_lens?)")
@@ -134,12 +134,8 @@ class Around:
         return origins(self.scope, value, self.statement.node.start)
 
     def _named(self, hint: str) -> Iterator[tuple[str, Value]]:
-        if not self.scopes:
-            return
-        for name in self.scopes[0].names_of(_is_lengths):
+        for name in self.names_of(_is_lengths):
             given = [scope.value(name) for scope in self.scopes]
-            if "." in name or not all(one is not None and _is_lengths(one) for one in given):
-                continue
             if _SAYS_MASK.fullmatch(name):
                 continue
             is_list = any(isinstance(one, values.ListObject) for one in given)
@@ -147,6 +143,13 @@ class Around:
                 continue
             if self.is_bound(name) and given[0] is not None:
                 yield name, given[0]
+
+    def names_of(self, is_wanted: Callable[[Value], bool]) -> Iterator[str]:
+        """The names without a dot that have a wanted value on every way to the place."""
+        for name in self.scopes[0].names_of(is_wanted) if self.scopes else ():
+            given = [scope.value(name) for scope in self.scopes]
+            if "." not in name and all(one is not None and is_wanted(one) for one in given):
+                yield name
 
     def is_bound(self, name: str) -> bool:
         """Whether a name surely has its value when the statement runs."""
@@ -217,12 +220,7 @@ class Around:
 
     def _mask(self) -> Told | None:
         """`attention_mask`: 1 on real tokens."""
-        if not self.scopes:
-            return None
-        for name in self.scopes[0].names_of(_is_attention_mask):
-            given = [scope.value(name) for scope in self.scopes]
-            if "." in name or not all(one is not None and _is_attention_mask(one) for one in given):
-                continue
+        for name in self.names_of(_is_attention_mask):
             if name.endswith("mask") and self.is_bound(name):
                 return self._introduced(f"{name}.sum(dim=1)")
         return None
@@ -276,12 +274,7 @@ class Around:
 
 
 def _is_lengths(value: Value) -> bool:
-    if isinstance(value, Tensor):
-        return value.lengths
-    if not isinstance(value, values.ListObject):
-        return False
-    items = value.fields["items"] or (value.fields["element"],)
-    return all(isinstance(item, values.Size) for item in items)
+    return value.lengths if isinstance(value, Tensor) else lengths.is_list(value)
 
 
 def _is_attention_mask(value: Value) -> bool:

@@ -382,23 +382,13 @@ def _in_any_order(value: Value) -> Value:
     """The tensors of a batch whose samples the loader draws as it likes."""
     if isinstance(value, Tensor) and value.batch_axis == 0 and not value.order:
         return tensors.changed(value, order="arbitrary")
-    if isinstance(value, values.Tuple):
-        return values.of_its_kind(value, (_in_any_order(item) for item in value.items))
-    if isinstance(value, values.DictObject):
-        entries = {k: _in_any_order(v) for k, v in value.fields["entries"].items()}
-        return values.DictObject(entries, value.fields["rest"])
-    return value
+    return values.mapped(value, _in_any_order)
 
 
 def _unpadded(value: Value) -> Value:
     if isinstance(value, Tensor):
         return tensors.changed(value, padding=None)
-    if isinstance(value, values.Tuple):
-        return values.of_its_kind(value, (_unpadded(item) for item in value.items))
-    if isinstance(value, values.DictObject):
-        entries = {k: _unpadded(v) for k, v in value.fields["entries"].items()}
-        return values.DictObject(entries, value.fields["rest"])
-    return value
+    return values.mapped(value, _unpadded)
 
 
 def _arrived(value: Value, place: Place) -> Value:
@@ -407,12 +397,7 @@ def _arrived(value: Value, place: Place) -> Value:
         step = Step(place, "this loader yields the padded batches")
         padding = msgspec.structs.replace(value.padding, steps=(*value.padding.steps, step))
         return tensors.changed(value, padding=padding)
-    if isinstance(value, values.Tuple):
-        return values.of_its_kind(value, (_arrived(item, place) for item in value.items))
-    if isinstance(value, values.DictObject):
-        entries = {k: _arrived(v, place) for k, v in value.fields["entries"].items()}
-        return values.DictObject(entries, value.fields["rest"])
-    return value
+    return values.mapped(value, lambda item: _arrived(item, place))
 
 
 def with_batch(sample: Tensor, root: Place) -> Tensor:

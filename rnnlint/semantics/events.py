@@ -66,6 +66,10 @@ class Event:
     def loops(self) -> tuple[tuple[Place, int, int], ...]:
         return self.context.loops
 
+    def loop_place(self, number: int) -> Place | None:
+        """Where one of the loops around it stands, by the number of its execution."""
+        return next((place for place, known, _ in self.loops if known == number), None)
+
     @property
     def hypothetical(self) -> bool:
         return self.context.hypothetical

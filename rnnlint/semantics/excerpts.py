@@ -174,11 +174,11 @@ def _begin(part: ir.Expr, frame: Frame) -> tuple[Any, int] | None:
 
 
 def _position(node: ir.Expr, frame: Frame) -> tuple[Any, int] | None:
-    number = _number(node)
+    number = ir.integer(node)
     if number is not None:
         return None, number
     if isinstance(node, ir.Binary) and node.op in ("+", "-"):
-        left, right = _number(node.left), _number(node.right)
+        left, right = ir.integer(node.left), ir.integer(node.right)
         if right is not None:
             key = _key(node.left, frame)
             return None if key is None else (key, right if node.op == "+" else -right)
@@ -187,15 +187,6 @@ def _position(node: ir.Expr, frame: Frame) -> tuple[Any, int] | None:
             return None if key is None else (key, left)
     key = _key(node, frame)
     return None if key is None else (key, 0)
-
-
-def _number(node: ir.Expr) -> int | None:
-    if isinstance(node, ir.Unary) and node.op == "-":
-        inner = _number(node.operand)
-        return None if inner is None else -inner
-    if isinstance(node, ir.Const) and type(node.value) is int:
-        return node.value
-    return None
 
 
 def _key(node: ir.Expr, frame: Frame) -> Any:

@@ -38,7 +38,8 @@ def flows(program: Program) -> tuple[Flow, ...]:
 def _loop_around(program: Program, backward: events.Backward) -> Place:
     """What tells the loop that trains with a backward pass from other loops."""
     number = program.training_loop(backward)
-    return next((place for place, known, _ in backward.loops if known == number), backward.place)
+    loop = backward.loop_place(number) if number is not None else None
+    return loop or backward.place
 
 
 def _seen(

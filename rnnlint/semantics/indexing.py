@@ -191,9 +191,10 @@ def written(
     calls = tensor.calls | tensors.graph_of(value)
     padding = tensor.padding
     has_rows = False
-    if tensor.fresh and len(parts) == 1 and _picks(parts[0]) and lengths.relative_of(value):
-        relative = lengths.relative_of(value)  # `shares[i] = len(x) / longest`
-        return tensors.changed(tensor, fresh=False, lengths=True, relative=relative)
+    if tensor.fresh and len(parts) == 1 and _picks(parts[0]):
+        relative = lengths.relative_of(value)
+        if relative is not None:  # `shares[i] = len(x) / longest`
+            return tensors.changed(tensor, fresh=False, lengths=True, relative=relative)
     lengths.note_filled(run, tensor, parts, value, place)
     if tensor.fresh and padding is None and tensor.drawn is None:
         side = "" if _is_one_wide(tensor, parts) else _filled_side(parts)

@@ -25,6 +25,14 @@ def relative_of(value: Value) -> Relative | None:
     return None if None in found else next(iter(found), None)
 
 
+def is_list(value: Value) -> bool:
+    """Whether a value is a list of lengths."""
+    if not isinstance(value, values.ListObject):
+        return False
+    items = value.fields["items"] or (value.fields["element"],)
+    return all(isinstance(item, Size) for item in items)
+
+
 # --- arithmetic ------------------------------------------------------------
 
 

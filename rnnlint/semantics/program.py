@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -427,11 +427,27 @@ class Program:
 
     def unmasked_losses(self, call: events.LayerCall) -> list[events.LossComputed]:
         """The losses of what a layer computed that nothing tells to leave steps out."""
-        return [
-            loss
-            for loss in self.of(events.LossComputed)
-            if call in tensors.graph_of(loss.prediction) and not _is_masked(loss)
-        ]
+        return self._unmasked_losses.get(call, [])
+
+    @cached_property
+    def _unmasked_losses(self) -> Mapping[events.LayerCall, list[events.LossComputed]]:
+        found: dict[events.LayerCall, list[events.LossComputed]] = {}
+        for loss in self.of(events.LossComputed):
+            for call in () if _is_masked(loss) else tensors.graph_of(loss.prediction):
+                found.setdefault(call, []).append(loss)
+        return found
+
+    def lengths_told(self, how: str) -> Iterator[tuple[events.Event, values.Value]]:
+        """What says where sequences end, and the lengths that it is told.
+
+        These are packings, and what uses lengths otherwise in one way (`LengthsUsed.how`).
+        """
+        for packing in self.chosen(events.Packing):
+            if not packing.unpacks:
+                yield packing, packing.lengths
+        for use in self.chosen(events.LengthsUsed):
+            if use.how == how:
+                yield use, use.lengths
 
     def inits_of(self, layer: values.Layer) -> list[events.Init]:
         """What overwrites a layer's parameters, also behind switches."""

@@ -280,11 +280,15 @@ def _round(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place)
 def _convert(name: str) -> Method:
     def effect(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
         """`x.long()`, `x.astype(int)`: numbers of another type."""
-        if tensor.relative is None or not lengths.is_whole(name, arguments):
-            return tensor
-        return changed(tensor, relative=lengths.cut(tensor.relative, place))
+        return _converted(tensor, name, arguments, place)
 
     return effect
+
+
+def _converted(tensor: Tensor, name: str, arguments: Arguments, place: Place) -> Tensor:
+    if tensor.relative is None or not lengths.is_whole(name, arguments):
+        return tensor
+    return changed(tensor, relative=lengths.cut(tensor.relative, place))
 
 
 def _combine(op: str) -> Method:
@@ -348,8 +352,7 @@ def _cpu(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -
 
 
 def _to(run: Interpreter, tensor: Tensor, arguments: Arguments, place: Place) -> Value:
-    if tensor.relative is not None and lengths.is_whole("to", arguments):
-        tensor = changed(tensor, relative=lengths.cut(tensor.relative, place))
+    tensor = _converted(tensor, "to", arguments, place)
     target = arguments.get(0, "device", "other")
     kind = device_kind(target)
     return tensor if not kind else on_device(tensor, kind, place)
@@ -555,10 +558,11 @@ def _attend(run: Interpreter, tensor: Tensor, axis: int | None, place: Place) ->
     """Note a softmax over the time axis of what recurrent layers made of padded input."""
     if tensor.padding is None or axis is None or axis != tensor.time_axis:
         return
+    scope = naming.innermost_scope(run, place.path) if tensor.calls else None
     for call in tensor.calls:
         scores = changed(tensor, output_of=call)
         reading = events.Reading(place, run.context, scores, "attended", axis)
-        reading.scope = naming.innermost_scope(run, place.path)
+        reading.scope = scope
         run.emit(reading)
 
 

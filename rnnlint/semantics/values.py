@@ -12,7 +12,7 @@ evidence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -151,6 +151,16 @@ class NamedTuple(Tuple, frozen=True):
 def of_its_kind(value: Tuple, items: Iterable[Value]) -> Tuple:
     """A tuple of other items under the same names."""
     return msgspec.structs.replace(value, items=tuple(items))
+
+
+def mapped(value: Value, change: Callable[[Value], Value]) -> Value:
+    """A tuple or dict with each of its items changed; anything else as it is."""
+    if isinstance(value, Tuple):
+        return of_its_kind(value, map(change, value.items))
+    if isinstance(value, DictObject):
+        entries = {key: change(item) for key, item in value.fields["entries"].items()}
+        return DictObject(entries, value.fields["rest"])
+    return value
 
 
 def is_nested(value: Value, levels: int) -> bool:
