@@ -17,7 +17,7 @@ import msgspec
 
 from rnnlint import registry, suppression
 from rnnlint.diagnostic import Diagnostic, Level, Location, Notice, Span
-from rnnlint.engine import Findings, Progress
+from rnnlint.engine import ANALYSING, Findings, Progress
 from rnnlint.flow import Flow
 from rnnlint.lowering import ir
 from rnnlint.lowering.recollection import Recollection
@@ -85,7 +85,7 @@ def analyse_project(
     notices: list[Notice] = []
     flows: tuple[Flow, ...] = ()
     if lowered:
-        pause = bool if progress is None else partial(progress, "Analysing", 0, 0)
+        pause = bool if progress is None else partial(progress, ANALYSING, 0, 0)
         pause()
         judged, notices, flows = _judge(lowered, graph, indexes, scope, settings.fix_style, pause)
     found = _distinct([*broken, *judged])

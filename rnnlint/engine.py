@@ -57,6 +57,8 @@ __all__ = [
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many files are done, and of how many."""
 
+ANALYSING = "Analysing"
+"""What is being done while the project is run abstractly, which nothing can be counted of."""
 KEPT_FINDINGS = 8
 """Settings, nested ones not counted, under which the findings of a project are kept."""
 
@@ -270,8 +272,8 @@ def findings_of(
     """The findings of a project, and whether the cache had them because nothing changed."""
     stamp = _stamp(project)
     pack = f"findings-{_digest(project.settings)[:16]}"
-    stored = cache.load(pack)
-    if stored is not None and not project.contents:
+    stored = None if project.contents else cache.load(pack)
+    if stored is not None:
         try:
             findings = msgspec.msgpack.decode(stored, type=Findings)
         except msgspec.MsgspecError:

@@ -16,7 +16,7 @@ import msgspec
 from rnnlint import engine
 from rnnlint.diagnostic import Applicability, Diagnostic, Level, Notice, Span, Withheld
 from rnnlint.engine import Findings, Progress
-from rnnlint.fixing.choosing import Repair, compatible
+from rnnlint.fixing.choosing import Repair, compatible, repair_of
 from rnnlint.fixing.comparing import compare
 from rnnlint.fixing.editing import Edited, Moves, by_path
 from rnnlint.fixing.soundness import flaw
@@ -71,9 +71,10 @@ def fixes(project: Project) -> Wishes:
 
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         return [
-            Repair((diagnostic,), diagnostic.fix.edits, diagnostic.fix.uncovers)
+            offered
             for diagnostic in narrowing.of(findings.diagnostics, findings.excerpts).diagnostics
             if diagnostic.fix is not None and diagnostic.fix.applicability in allowed
+            if (offered := repair_of(diagnostic)) is not None
         ]
 
     return wishes

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from rnnlint.project.source import LINE_END
+from rnnlint.project.source import LINE_END, line_starts
 
 _COMMENT = re.compile(r"#.*")
 _CONTINUING_CLAUSES = frozenset(("elif", "else", "except", "finally"))
@@ -75,7 +75,7 @@ class _Statement(msgspec.Struct):
 
 def statement_comments(text: str) -> Iterator[Comment]:
     """Yield the comments of `text`, each with the rows that it speaks of."""
-    starts = [0, *(match.end() for match in LINE_END.finditer(text))]
+    starts = line_starts(text)
     try:
         statements, stray = _statements(text)
     except (tokenize.TokenError, SyntaxError, UnicodeError):

@@ -30,6 +30,12 @@ class Repair(msgspec.Struct, frozen=True):
         return (first, self.diagnostics[0].sort_key)
 
 
+def repair_of(diagnostic: Diagnostic) -> Repair | None:
+    """What a rule offers to do about its finding."""
+    fix = diagnostic.fix
+    return None if fix is None else Repair((diagnostic,), fix.edits, fix.uncovers)
+
+
 def compatible(repairs: Iterable[Repair]) -> list[Repair]:
     """The first of each group of repairs that get in each other's way; the rest has to wait.
 

@@ -16,7 +16,7 @@ import msgspec
 
 from rnnlint.fixing.cells import CannotEditError
 from rnnlint.fixing.editing import Edited
-from rnnlint.project.source import LINE_END, LineIndex, Source
+from rnnlint.project.source import LINE_END, LineIndex, Source, line_starts
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 """What Python may raise on a text that it cannot make a program of."""
@@ -207,7 +207,7 @@ class _Word(msgspec.Struct, frozen=True):
 
 def _words(text: str) -> list[_Word]:
     """The words of a text; none where Python's own tokenizer finds fault with it."""
-    starts = _line_starts(text)
+    starts = line_starts(text)
     readline = io.StringIO(text, newline=None).readline
     found: list[_Word] = []
     try:
@@ -221,15 +221,11 @@ def _words(text: str) -> list[_Word]:
     return found
 
 
-def _line_starts(text: str) -> list[int]:
-    return [0, *(end.end() for end in LINE_END.finditer(text))]
-
-
 class _Places:
     """Offsets of a tree's nodes in code points; a tree counts the bytes of each line."""
 
     def __init__(self, text: str) -> None:
-        starts = _line_starts(text)
+        starts = line_starts(text)
         self._text = text
         self._starts = starts
         self._lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]

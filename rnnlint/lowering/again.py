@@ -53,7 +53,7 @@ def lower_again(
     lowered = lower_part(part)
     if lowered is None:
         return None
-    after = ir.moved(body[rest:], shift) if shift else body[rest:]
+    after = ir.moved(body[rest:], shift)
     return ir.FileIR((*body[:first], *ir.moved(lowered.body, begin), *after))
 
 

@@ -381,7 +381,7 @@ def _fields_with_nodes(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 def moved(block: tuple[Stmt, ...], shift: int) -> tuple[Stmt, ...]:
     """Statements as they are where their text stands further down, or with a shift below 0 up."""
-    return tuple(_moved(statement, shift) for statement in block)
+    return tuple(_moved(statement, shift) for statement in block) if shift else block
 
 
 def _moved(value: Any, shift: int) -> Any:

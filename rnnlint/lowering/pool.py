@@ -119,6 +119,14 @@ def _too_large(text: str, largest: int) -> SyntaxProblem:
     )
 
 
+def lower_safely(text: str) -> ir.FileIR | None:
+    """Lower a part of a file in this process; None if that fails, or might crash the parser."""
+    if not _is_tame(text) or _endless_expression(text) is not None:
+        return None
+    encoded = lower_encoded(text)
+    return None if isinstance(encoded, SyntaxProblem) else ir.decode(encoded)
+
+
 def lower_encoded(text: str) -> Lowered:
     """Lower one file in this process; the parser may crash unless the text is tame."""
     from rnnlint.lowering.lower import lower

@@ -28,7 +28,9 @@ class Recollection:
         before, known = remembered
         if before.digest == source.digest:
             return known
-        return lower_again(source.text, before.text, known, _lowered_by_itself)
+        from rnnlint.lowering.pool import lower_safely
+
+        return lower_again(source.text, before.text, known, lower_safely)
 
     def remember(self, source: Source, representation: ir.FileIR) -> None:
         """Keep what a file was lowered to."""
@@ -38,14 +40,3 @@ class Recollection:
         """Forget the files that a project no longer has, or that no longer matter."""
         for path in self._files.keys() - paths:
             del self._files[path]
-
-
-def _lowered_by_itself(text: str) -> ir.FileIR | None:
-    """A part of a file lowered in this process, unless its nesting might crash the parser."""
-    from rnnlint.lowering.lower import lower
-    from rnnlint.lowering.nesting import endless_expression, is_tame
-
-    if not is_tame(text) or endless_expression(text) is not None:
-        return None
-    lowered = lower(text)
-    return lowered if isinstance(lowered, ir.FileIR) else None

@@ -134,6 +134,11 @@ def _too_large(path: str, size: int, limit: int) -> Notice:
     return Notice(path, message)
 
 
+def line_starts(text: str) -> list[int]:
+    """Where the lines of a text begin; behind its last line break one is empty."""
+    return [0, *(end.end() for end in LINE_END.finditer(text))]
+
+
 class LineIndex:
     """Turns offsets of one source into rows and columns, and rows into lines.
 
@@ -143,7 +148,7 @@ class LineIndex:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._starts = [0, *(end.end() for end in LINE_END.finditer(source.text))]
+        self._starts = line_starts(source.text)
         cells = source.cells or ()
         self._cell_starts = [cell.start for cell in cells]
         self._cell_rows = {

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from rnnlint.diagnostic import Applicability, Cause, Diagnostic, Level
-from rnnlint.reporting.layout import counted, printable, wrapped
+from rnnlint.reporting.layout import counted, printable, sentence, wrapped
 from rnnlint.reporting.report import Report, place
 from rnnlint.reporting.style import Style
 
@@ -84,7 +84,7 @@ def _cause(
         for line in wrapped(where, room, indent=2):
             yield pad + line
     if first.effect:
-        yield from _labelled("Effect: ", _sentence(first.effect), pad, style)
+        yield from _labelled("Effect: ", sentence(first.effect), pad, style)
     if first.cause.share:
         yield from _labelled("How often: ", _frequency(first.cause), pad, style)
     yield from _repair(findings, paths, pad, style)
@@ -102,7 +102,7 @@ def _repair(
     fixes = [each.fix for each in findings if each.fix is not None]
     if not fixes:
         if findings[0].help:
-            yield from _labelled("Repair by hand: ", _sentence(findings[0].help), pad, style)
+            yield from _labelled("Repair by hand: ", sentence(findings[0].help), pad, style)
         return
     unsafe = any(fix.applicability is Applicability.UNSAFE for fix in fixes)
     # One line, however long, so that it can be copied.
@@ -123,8 +123,3 @@ def _named(findings: Sequence[Diagnostic]) -> str:
     first = findings[0]
     places = "" if len(findings) == 1 else f" and {counted(len(findings) - 1, 'other place')}"
     return f"{first.code} ({first.name}) at {place(first.span)}{places}"
-
-
-def _sentence(text: str) -> str:
-    """A message as a sentence of its own; code below it ends without a full stop."""
-    return text[:1].upper() + text[1:] + ("" if "\n" in text else ".")

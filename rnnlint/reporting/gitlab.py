@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from rnnlint.diagnostic import Diagnostic, Level
 from rnnlint.reporting.fingerprints import fingerprints
 from rnnlint.reporting.report import Report, place
+from rnnlint.reporting.structured import indented
 from rnnlint.reporting.style import Style
 
 _SEVERITIES = {Level.ERROR: "critical", Level.WARNING: "major", Level.ADVICE: "minor"}
@@ -18,7 +17,7 @@ def render(report: Report, style: Style) -> str:
     issues = [
         _issue(diagnostic, name) for diagnostic, name in zip(report.diagnostics, names, strict=True)
     ]
-    return msgspec.json.format(msgspec.json.encode(issues), indent=2).decode() + "\n"
+    return indented(issues)
 
 
 def _issue(diagnostic: Diagnostic, fingerprint: str) -> dict[str, object]:

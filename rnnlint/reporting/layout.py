@@ -33,6 +33,11 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A message as a sentence of its own; code below it ends without a full stop."""
+    return text[:1].upper() + text[1:] + ("" if "\n" in text else ".")
+
+
 def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     """Break `text` to lines of at most `width` columns, all but the first indented.
 

@@ -9,6 +9,7 @@ import msgspec
 
 from rnnlint.diagnostic import Applicability, Cause, Level, rule_url
 from rnnlint.reporting.layout import wrapped
+from rnnlint.reporting.structured import indented
 from rnnlint.reporting.style import Style
 
 _HEADING = re.compile(r"#{1,6} (?P<title>.+)")
@@ -69,7 +70,7 @@ def render_json(pages: Sequence[Page]) -> str:
         }
         for page in pages
     ]
-    return msgspec.json.format(msgspec.json.encode(objects), indent=2).decode() + "\n"
+    return indented(objects)
 
 
 def _lines(page: Page, style: Style) -> Iterator[str]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from rnnlint import __version__
 from rnnlint.diagnostic import Cause, Diagnostic, Edit, Fix, Level, Location, Notice, Span
 from rnnlint.reporting.fingerprints import fingerprints
+from rnnlint.reporting.layout import sentence
 from rnnlint.reporting.page import Page
 from rnnlint.reporting.report import Report, file_or_cell
+from rnnlint.reporting.structured import indented
 from rnnlint.reporting.style import Style
 
 SCHEMA = (
@@ -36,7 +36,7 @@ _Object = dict[str, Any]
 def render(report: Report, style: Style) -> str:
     """Render `report` as a SARIF log; `style` has no say."""
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(report)]}
-    return msgspec.json.format(msgspec.json.encode(log), indent=2).decode() + "\n"
+    return indented(log)
 
 
 def _run(report: Report) -> _Object:
@@ -148,19 +148,14 @@ def _message(diagnostic: Diagnostic) -> str:
     if diagnostic.span.cell is not None:
         row = diagnostic.span.location.row
         where = f"{file_or_cell(diagnostic.span.path, diagnostic.span.cell)}:{row}: "
-    sentences = [where + _escaped(_sentence(diagnostic.message))]
+    sentences = [where + _escaped(sentence(diagnostic.message))]
     sentences += [
         f"{number}. [{_escaped(step.message)}]({number})"
         for number, step in enumerate(diagnostic.trail, start=1)
     ]
     if diagnostic.help:
-        sentences.append(_escaped(_sentence(diagnostic.help)))
+        sentences.append(_escaped(sentence(diagnostic.help)))
     return "\n".join(sentences)
-
-
-def _sentence(text: str) -> str:
-    """A message as a sentence of its own; code below it ends without a full stop."""
-    return text[:1].upper() + text[1:] + ("" if "\n" in text else ".")
 
 
 def _escaped(text: str) -> str:
@@ -216,7 +211,7 @@ def _fix(fix: Fix) -> _Object:
     for edit in fix.edits:
         by_path.setdefault(edit.path, []).append(edit)
     return {
-        "description": {"text": f"{_sentence(fix.message)[:-1]} ({fix.applicability.value} fix)."},
+        "description": {"text": f"{sentence(fix.message)[:-1]} ({fix.applicability.value} fix)."},
         "artifactChanges": [
             {"artifactLocation": _artifact(path), "replacements": _replacements(edits)}
             for path, edits in by_path.items()
@@ -238,7 +233,7 @@ def _replacements(edits: Sequence[Edit]) -> list[Mapping[str, Any]]:
 def _notification(notice: Notice) -> _Object:
     notification: _Object = {
         "level": "error" if notice.fatal else "warning",
-        "message": {"text": _sentence(f"{notice.path}: {notice.message}")},
+        "message": {"text": sentence(f"{notice.path}: {notice.message}")},
     }
     if notice.path != ".":
         notification["locations"] = [

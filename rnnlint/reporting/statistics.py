@@ -6,6 +6,7 @@ import msgspec
 
 from rnnlint.diagnostic import Level
 from rnnlint.reporting.report import FIXABLE, Report, is_fixable
+from rnnlint.reporting.structured import indented
 from rnnlint.reporting.style import Style
 
 
@@ -37,8 +38,7 @@ def render(report: Report, style: Style) -> str:
 
 def render_json(report: Report, style: Style) -> str:
     """Render how often each rule fired as an indented JSON list."""
-    encoded = msgspec.json.encode(_counts(report))
-    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+    return indented(_counts(report))
 
 
 def _mark(count: Count, style: Style) -> str:

@@ -12,7 +12,12 @@ from rnnlint.reporting.style import Style
 def render(report: Report, style: Style) -> str:
     """Render `report` as an indented JSON list; `style` has no say."""
     objects = [diagnostic_object(diagnostic) for diagnostic in report.diagnostics]
-    return msgspec.json.format(msgspec.json.encode(objects), indent=2).decode() + "\n"
+    return indented(objects)
+
+
+def indented(value: object) -> str:
+    """A value as JSON that people can read, too."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
 
 
 def diagnostic_object(diagnostic: Diagnostic) -> dict[str, object]:

@@ -15,14 +15,13 @@ from lsprotocol import types
 from rnnlint import repair, silencing
 from rnnlint.diagnostic import Applicability, Diagnostic
 from rnnlint.engine import Findings
-from rnnlint.fixing.choosing import Repair
+from rnnlint.fixing.choosing import Repair, repair_of
 from rnnlint.opening import Project
 from rnnlint.project.discovery import Asked
 from rnnlint.project.notebook import cell_texts
-from rnnlint.project.source import LINE_END, Source
+from rnnlint.project.source import Source, line_starts
 from rnnlint.repair import Read, Repaired, Wishes
 from rnnlint.server.analyst import Examined
-from rnnlint.server.documents import Document
 from rnnlint.server.positions import Units, overlap
 from rnnlint.server.publishing import Places, protocol_diagnostic
 
@@ -47,13 +46,13 @@ class Offers:
 
     Args:
         examined: the project as it was analysed last.
-        document: one of its documents.
+        path: the path in it of a document that is open.
         units: those of the editor.
     """
 
-    def __init__(self, examined: Examined, document: Document, units: Units) -> None:
+    def __init__(self, examined: Examined, path: str, units: Units) -> None:
         self._examined = examined
-        self._document = document
+        self._path = path
         self._units = units
         self._places = Places(examined, units)
 
@@ -61,9 +60,7 @@ class Offers:
         self, uri: str, stretch: types.Range, only: Sequence[str] | None
     ) -> Iterator[types.CodeAction]:
         """The actions for a stretch of a file or a cell, without their edits."""
-        path = self._examined.path(self._document)
-        if path is None:
-            return
+        path = self._path
         every = self._examined.findings.diagnostics
         if _is_wanted(types.CodeActionKind.QuickFix.value, only):
             for number, diagnostic in enumerate(every):
@@ -71,7 +68,9 @@ class Offers:
                 is_here = span.path == path and self._places.uri(path, span.cell) == uri
                 if is_here and overlap(self._places.range(span), stretch):
                     yield from self._about(number, diagnostic, uri)
-        if _is_wanted(FIX_ALL, only) and any(map(_is_safe, self._of(path))):
+        if _is_wanted(FIX_ALL, only) and any(
+            each.span.path == path and _is_safe(each) for each in every
+        ):
             choice = Choice(_ALL, uri, stamp=self._stamp)
             title = "rnnlint: fix all that is safe to fix in this file"
             yield _action(title, FIX_ALL, choice)
@@ -97,15 +96,12 @@ class Offers:
     def _stamp(self) -> str:
         return self._examined.findings.stamp
 
-    def _of(self, path: str) -> list[Diagnostic]:
-        return self._examined.diagnostics(path)
-
     def _about(self, number: int, diagnostic: Diagnostic, uri: str) -> Iterator[types.CodeAction]:
         about = [protocol_diagnostic(diagnostic, self._places)]
         kind = types.CodeActionKind.QuickFix.value
         fix = diagnostic.fix
         if fix is not None:
-            is_safe = fix.applicability is Applicability.SAFE
+            is_safe = _is_safe(diagnostic)
             title = f"{diagnostic.code}: {fix.message}{'' if is_safe else ' (unsafe)'}"
             choice = Choice(_FIX, uri, number, self._stamp)
             yield _action(title, kind, choice, about, is_safe)
@@ -118,7 +114,7 @@ class Offers:
         """What an action is to do."""
         examined = self._examined
         if choice.deed == _ALL:
-            return repair.fixes(_as_if_asked(examined, self._document))
+            return repair.fixes(_as_if_asked(examined, self._path))
         every = examined.findings.diagnostics
         if choice.stamp != self._stamp or not 0 <= choice.number < len(every):
             return None
@@ -207,22 +203,20 @@ def _is_safe(diagnostic: Diagnostic) -> bool:
     return fix is not None and fix.applicability is Applicability.SAFE
 
 
-def _as_if_asked(examined: Examined, document: Document) -> Project:
+def _as_if_asked(examined: Examined, path: str) -> Project:
     """The project as if it had been asked to repair one file, as far as that needs no look."""
-    path = examined.path(document)
     project = examined.project
-    reported = frozenset() if path is None else frozenset((path,))
     return msgspec.structs.replace(
         project,
-        asked=Asked(reported, project.asked.extra, ()),
+        asked=Asked(frozenset((path,)), project.asked.extra, ()),
         settings=msgspec.structs.replace(project.settings, unsafe_fixes=False),
     )
 
 
 def _fixed(wanted: Diagnostic) -> Wishes:
     def wishes(findings: Findings, read: Read) -> list[Repair]:
-        found = [each for each in findings.diagnostics if each == wanted]
-        return [Repair((each,), each.fix.edits) for each in found if each.fix is not None]
+        found = (repair_of(each) for each in findings.diagnostics if each == wanted)
+        return [each for each in found if each is not None]
 
     return wishes
 
@@ -248,6 +242,6 @@ def _texts(before: Source, after: Source) -> Iterator[tuple[int | None, str, str
 
 
 def _lines(text: str) -> list[str]:
-    starts = [0, *(end.end() for end in LINE_END.finditer(text))]
+    starts = line_starts(text)
     ends = [*starts[1:], len(text)]
     return [text[start:end] for start, end in zip(starts, ends, strict=True) if start < end]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from rnnlint import engine, registry
-from rnnlint.diagnostic import Diagnostic
 from rnnlint.engine import Findings
 from rnnlint.lowering.recollection import Recollection
 from rnnlint.opening import Project, Request, open_request
@@ -23,7 +22,6 @@ from rnnlint.server.state import Options, State
 
 Say = Callable[[str], None]
 """Tells the user something."""
-_LAST_STAGE = "Analysing"
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -41,14 +39,6 @@ class Examined(msgspec.Struct, frozen=True):
         """Whether what is found in a file is shown."""
         return path in self.project.asked.reported
 
-    def path(self, document: Document) -> str | None:
-        """What a document is called in this project; None if it is none of its files."""
-        return next((path for path, one in self.documents.items() if one is document), None)
-
-    def diagnostics(self, path: str) -> list[Diagnostic]:
-        """What was found in a file."""
-        return [each for each in self.findings.diagnostics if each.span.path == path]
-
 
 class _Known(msgspec.Struct):
     """What is kept of a project from one analysis to the next."""
@@ -63,12 +53,10 @@ class Analyst:
 
     Args:
         complain: called when settings cannot be used, with the reason.
-        started: called when files have to be read that were not known before.
     """
 
-    def __init__(self, complain: Say, started: Callable[[], None]) -> None:
+    def __init__(self, complain: Say) -> None:
         self._complain = complain
-        self._started = started
         self._projects: dict[Path, Project] = {}
         """The projects by root, as the last scan found them."""
         self._scanned: tuple[object, ...] = ()
@@ -135,26 +123,25 @@ class Analyst:
     def _examined(
         self, root: Path, project: Project, state: State, check: Callable[[], None]
     ) -> Examined:
+        files = project.files({})
         documents = {
             path: document
             for document in state.documents
             if _lies_in(document.path, str(root))
             for path in [Path(os.path.relpath(document.path, root)).as_posix()]
-            if _counts(path, project)
+            if _counts(path, files, project)
         }
         reported = project.asked.reported | documents.keys()
         project = msgspec.structs.replace(
             project,
-            contents=dict(_edited(documents, project)),
-            asked=Asked(frozenset(reported), project.asked.extra, project.asked.notices),
+            contents=dict(_edited(documents, files, project)),
+            asked=msgspec.structs.replace(project.asked, reported=frozenset(reported)),
         )
         known = self._known_of(root, project)
 
         def progress(stage: str, done: int, total: int) -> None:
-            if stage == _LAST_STAGE:
+            if stage == engine.ANALYSING:
                 check()
-            else:
-                self._started()
 
         is_first = not known.recollection.records
         # Of what is typed nothing is written, and later runs would leave out what is known here.
@@ -202,7 +189,7 @@ def _add(found: dict[Path, Project], projects: Iterable[Project]) -> None:
 
 def _without_reports(project: Project) -> Project:
     """A project around a document that was opened alone: of its other files nothing is said."""
-    asked = Asked(frozenset(), project.asked.extra, project.asked.notices)
+    asked = msgspec.structs.replace(project.asked, reported=frozenset())
     return msgspec.structs.replace(project, asked=asked)
 
 
@@ -210,17 +197,18 @@ def _lies_in(path: str, folder: str) -> bool:
     return path.startswith(os.path.join(folder, ""))
 
 
-def _counts(path: str, project: Project) -> bool:
+def _counts(path: str, files: Mapping[str, ProjectFile], project: Project) -> bool:
     """Whether a document belongs to a project; it need not be on the disk yet."""
-    if path in project.files({}):
+    if path in files:
         return True
     discovery = project.discovery
     return why_left_out(path, False, project.root, discovery, project.settings) is None
 
 
-def _edited(documents: dict[str, Document], project: Project) -> Iterable[tuple[str, bytes]]:
+def _edited(
+    documents: dict[str, Document], files: Mapping[str, ProjectFile], project: Project
+) -> Iterable[tuple[str, bytes]]:
     """The contents of documents that are not what was on the disk when it was scanned."""
-    files = project.files({})
     for path, document in documents.items():
         data = document.data
         file = files.get(path)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from lsprotocol import types
 
 from rnnlint.diagnostic import Location, Span
 from rnnlint.project.source import LINE_END
+from rnnlint.reporting.fingerprints import Excerpts
 from rnnlint.reporting.report import excerpt_key
-
-Excerpts = Mapping[str, Mapping[int, str]]
-"""Lines of files, or cells of notebooks, by row."""
 
 
 class Units:

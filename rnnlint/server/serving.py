@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from pygls.workspace import Workspace
 
 from rnnlint import __version__
 from rnnlint.diagnostic import Notice
+from rnnlint.project.config import CONFIG_NAMES
+from rnnlint.project.discovery import SUFFIXES
 from rnnlint.server.actions import KINDS, Offers, changes_of, choice_of
 from rnnlint.server.analyst import Analyst, Examined
 from rnnlint.server.documents import Document, Documents, path_of
@@ -28,8 +29,8 @@ from rnnlint.server.worker import Worker
 
 NAME = "rnnlint"
 WATCHED = (
-    *("**/*.py", "**/*.ipynb", "**/pyproject.toml", "**/rnnlint.toml", "**/.rnnlint.toml"),
-    "**/.gitignore",
+    *(f"**/*{suffix}" for suffix in SUFFIXES),
+    *(f"**/{name}" for name in (*CONFIG_NAMES, ".gitignore")),
 )
 """What says on the disk what is found."""
 _NOTEBOOKS = types.NotebookDocumentSyncOptions(
@@ -45,7 +46,6 @@ _NOTEBOOKS = types.NotebookDocumentSyncOptions(
     ],
     save=True,
 )
-_log = logging.getLogger(__name__)
 
 
 class Protocol(LanguageServerProtocol):
@@ -80,7 +80,7 @@ class Server(LanguageServer):
         self.exit_code = 1
         """What the process is to end with: 0 once the editor has asked it to shut down."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._analyst = Analyst(self._complain, lambda: None)
+        self._analyst = Analyst(self._complain)
         self._worker = Worker(self._analyse)
         self._examined: list[Examined] = []
         """Touched by the worker's thread alone, as is what follows."""
@@ -240,9 +240,9 @@ class Server(LanguageServer):
 
     def _offers(self, uri: str) -> Offers | None:
         for examined in self._examined:
-            for document in examined.documents.values():
+            for path, document in examined.documents.items():
                 if uri in _uris(document):
-                    return Offers(examined, document, self.units)
+                    return Offers(examined, path, self.units)
         return None
 
     def _resolved(self, action: types.CodeAction) -> types.CodeAction:

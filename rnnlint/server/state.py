@@ -8,14 +8,12 @@ from typing import Any
 
 import msgspec
 
-from rnnlint.project.config import Settings
+from rnnlint.project.config import EXTEND, KEYS
 from rnnlint.reporting.toml import toml
 from rnnlint.server.documents import Document
 
 _UPPER = re.compile(r"(?<=[a-z])([A-Z])")
-_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Settings)) - {
-    *("directory", "source")
-}
+_KEYS = frozenset(KEYS) - {EXTEND}
 
 
 class Options(msgspec.Struct, frozen=True):

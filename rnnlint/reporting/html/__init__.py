@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from rnnlint import __version__
-from rnnlint.diagnostic import Diagnostic, Level
-from rnnlint.flow import Flow
+from rnnlint.diagnostic import Level
+from rnnlint.flow import Flow, Stage
 from rnnlint.reporting.closing import closing
 from rnnlint.reporting.html import markdown
 from rnnlint.reporting.html.elements import element, text
@@ -15,6 +15,7 @@ from rnnlint.reporting.html.findings import article
 from rnnlint.reporting.html.picture import TITLES, picture
 from rnnlint.reporting.html.source import excerpt
 from rnnlint.reporting.html.standing import Station, stations
+from rnnlint.reporting.layout import counted
 from rnnlint.reporting.report import FIXABLE, Report, place
 from rnnlint.reporting.style import Style
 
@@ -86,14 +87,13 @@ def _flows(report: Report) -> str:
         _flow(flow, way, report, number) for number, (flow, way) in enumerate(drawn, start=1)
     ]
     rest = figures[_SHOWN_FLOWS:]
-    title = "How it trains"
     more = ""
     if rest:
-        label = "1 more training loop" if len(rest) == 1 else f"{len(rest)} more training loops"
+        label = counted(len(rest), "more training loop")
         more = element("details", element("summary", label), *rest, class_="more")
     return element(
         "section",
-        element("h2", title, id="flows"),
+        element("h2", "How it trains", id="flows"),
         element("p", *_legend(), class_="legend"),
         *figures[:_SHOWN_FLOWS],
         more,
@@ -111,8 +111,8 @@ def _legend() -> Iterator[str]:
 
 def _flow(flow: Flow, way: Sequence[Station], report: Report, number: int) -> str:
     by = f", run by the trainer of {flow.trainer}" if flow.trainer else ""
-    first = next((one.stops[0] for one in way if one.stage.value == "backward" and one.stops), None)
-    where = f"The loop around {place(first.span)}" if first is not None else "A training loop"
+    stops = flow.at(Stage.BACKWARD)
+    where = f"The loop around {place(stops[0].span)}" if stops else "A training loop"
     rows = "".join(_table_row(station, report, number) for station in way)
     head = element("tr", *(element("th", words, scope="col") for words in ("stage", "where")))
     table = element("div", element("table", head, rows), class_="wide")
@@ -134,7 +134,6 @@ def _table_row(station: Station, report: Report, number: int) -> str:
         )
         for stop in station.stops
     ]
-    none = "missing" if station.is_missing else "not seen"
     found = [
         " " + element("a", f"finding {rank + 1}", href=f"#finding-{rank + 1}")
         for rank in station.found
@@ -142,7 +141,7 @@ def _table_row(station: Station, report: Report, number: int) -> str:
     return element(
         "tr",
         element("th", TITLES[station.stage], scope="row"),
-        element("td", *(places or [none]), *found),
+        element("td", *(places or [station.absence]), *found),
         id=f"flow-{number}-{station.stage.value}",
         tabindex="-1",
     )
@@ -173,9 +172,6 @@ def _switch(level: Level) -> str:
 
 
 def _rules(report: Report) -> str:
-    shown: dict[str, Diagnostic] = {}
-    for diagnostic in report.diagnostics:
-        shown.setdefault(diagnostic.code, diagnostic)
     items = [
         element(
             "details",
@@ -185,6 +181,5 @@ def _rules(report: Report) -> str:
             class_="page",
         )
         for code, page in sorted(report.rules.items())
-        if code in shown
     ]
     return element("section", element("h2", "The rules", id="rules"), *items)

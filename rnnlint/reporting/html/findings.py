@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rnnlint.diagnostic import Applicability, Diagnostic, Level, Span
+from rnnlint.diagnostic import Applicability, Diagnostic, Span
 from rnnlint.reporting.html.elements import element, text
 from rnnlint.reporting.html.source import excerpt, repair
 from rnnlint.reporting.page import Page
 from rnnlint.reporting.report import Report, place
-
-_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.ADVICE: "advice"}
 
 
 def article(diagnostic: Diagnostic, rank: int, report: Report) -> str:

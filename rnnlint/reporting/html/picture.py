@@ -149,7 +149,7 @@ def _badge(count: int, level: str, x: int, y: int) -> str:
 
 def _what(station: Station) -> str:
     if not station.stops:
-        return "missing" if station.is_missing else "not seen"
+        return station.absence
     names = list(dict.fromkeys(stop.name for stop in station.stops))
     if names == [TITLES[station.stage]] or names == ["loop"]:
         return ""

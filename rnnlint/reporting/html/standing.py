@@ -28,6 +28,11 @@ class Station(msgspec.Struct, frozen=True):
     """Which findings concern it, by their rank from 0."""
     is_missing: bool
 
+    @property
+    def absence(self) -> str:
+        """What is said of it where nothing was seen of it."""
+        return "missing" if self.is_missing else "not seen"
+
 
 def stations(flow: Flow, report: Sequence[Diagnostic], is_alone: bool) -> list[Station]:
     """Every stage of a flow, with the findings that concern it.
