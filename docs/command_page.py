@@ -9,6 +9,7 @@ import click
 
 from rnnlint.cli import application
 from rnnlint.project.config import KEYS
+from rnnlint.terminal import options_by_section
 
 
 def render() -> str:
@@ -27,11 +28,8 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"## rnnlint {command.name} {{ #{command.name} }}\n\n```\n{usage}\n```\n"
     yield inspect.cleandoc(command.help or command.short_help or "") + "\n"
-    sections: dict[str, list[click.Option]] = {}
-    for option in command.get_params(context):
-        if isinstance(option, click.Option) and not option.hidden:
-            sections.setdefault(getattr(option, "section", "Other"), []).append(option)
-    for title, options in sorted(sections.items(), key=lambda section: section[0] == "Other"):
+    sections = options_by_section(command, context)
+    for title, options in sections.items():
         if len(sections) > 1:
             yield f"### {title} {{ #{command.name}-{title.lower()} }}\n"
         yield from (_option(option, command, context) for option in options)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rnnlint import registry
-from rnnlint.api import Rule
+from rnnlint.commands import pages
 from rnnlint.diagnostic import Applicability, rule_url
 from rnnlint.registry import RuleInfo
+from rnnlint.reporting.page import Page
 
 FAMILIES = {
     "0": "The analysis itself",
@@ -64,18 +64,18 @@ def index(infos: Sequence[RuleInfo]) -> str:
 
 def render(info: RuleInfo, infos: Sequence[RuleInfo], checkout: Path, linked: Linked) -> str:
     """The page of one rule, with its neighbours in the family and its source."""
-    rule = registry.load(info)
+    page = pages.page_of(info)
     stem = info.module.rpartition(".")[2]
     file = f"rules/{stem}.py"
-    explanation = linked(registry.page(info), file, page_of(info))
+    explanation = linked(page.explanation, file, page_of(info))
     summary, _, sections = explanation.partition("\n## ")
     return "\n".join(
         [
             f"---\ntitle: {info.code} {info.name}\ndescription: {_plain(summary)}\n---\n",
             f"# {info.name} <small>{info.code}</small>\n",
-            _badges(rule) + "\n",
+            _badges(page) + "\n",
             summary.strip() + "\n",
-            *([f"What it does to training: {rule.effect}.\n"] if rule.effect else []),
+            *([f"What it does to training: {page.effect}.\n"] if page.effect else []),
             "## " + sections.strip() + "\n",
             _neighbours(info, infos),
             _source(checkout, file),
@@ -87,27 +87,23 @@ def _table(title: str, members: Sequence[RuleInfo]) -> str:
     lines = [f"## {title}\n", '<div class="rules" markdown>\n']
     lines += ["| code | what is wrong | level | fix |", "|---|---|---|---|"]
     for info in members:
-        rule = registry.load(info)
+        page = pages.page_of(info)
+        summary = page.summary.replace("|", "\\|")
         target = page_of(info).removeprefix("rules/")
         lines.append(
-            f"| [{info.code}]({target}) | [**{info.name}**]({target})<br>{_summary(info)} "
-            f"| {_badge(rule.level.value)} | {_fix_badge(rule)} |"
+            f"| [{info.code}]({target}) | [**{info.name}**]({target})<br>{summary} "
+            f"| {_badge(page.level.value)} | {_fix_badge(page)} |"
         )
     return "\n".join([*lines, "\n</div>\n"])
 
 
-def _summary(info: RuleInfo) -> str:
-    """The first sentence of a page."""
-    return " ".join(registry.page(info).partition("\n\n")[0].split()).replace("|", "\\|")
+def _badges(page: Page) -> str:
+    about = [_badge(page.level.value), _fix_badge(page), _badge(page.cause.value, "cause")]
+    return " ".join(about if page.effect else about[:2])
 
 
-def _badges(rule: Rule) -> str:
-    about = [_badge(rule.level.value), _fix_badge(rule), _badge(rule.cause.value, "cause")]
-    return " ".join(about if rule.effect else about[:2])
-
-
-def _fix_badge(rule: Rule) -> str:
-    return _badge(_FIXES[rule.fixable], "fix" if rule.fixable else "none")
+def _fix_badge(page: Page) -> str:
+    return _badge(_FIXES[page.fixable], "fix" if page.fixable else "none")
 
 
 def _badge(text: str, kind: str | None = None) -> str:

@@ -95,18 +95,25 @@ class SectionedCommand(click.Command):
         self.sections = sections
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
-            if record is not None:
-                section = getattr(option, "section", _UNSECTIONED)
-                sections.setdefault(section, []).append(record)
-        for section in sorted(sections, key=_UNSECTIONED.__eq__):
+        sections = options_by_section(self, ctx)
+        for section, options in sections.items():
             with formatter.section(section if len(sections) > 1 else "Options"):
-                formatter.write_dl(sections[section])
+                records = (option.get_help_record(ctx) for option in options)
+                formatter.write_dl([record for record in records if record is not None])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_sections(formatter, self.sections)
+
+
+def options_by_section(
+    command: click.Command, context: click.Context
+) -> dict[str, list[click.Option]]:
+    """The options of a command, those that are hidden left out, by their headings in its help."""
+    sections: dict[str, list[click.Option]] = {}
+    for option in command.get_params(context):
+        if isinstance(option, click.Option) and not option.hidden:
+            sections.setdefault(getattr(option, "section", _UNSECTIONED), []).append(option)
+    return dict(sorted(sections.items(), key=lambda section: section[0] == _UNSECTIONED))
 
 
 def write_sections(formatter: click.HelpFormatter, sections: Iterable[Section]) -> None:

@@ -19,10 +19,14 @@ def outline(value: object) -> str:
     return repr(value)
 
 
-def body_of(text: str) -> tuple[ir.Stmt, ...]:
+def file_of(text: str) -> ir.FileIR:
     lowered = lower(text)
     assert isinstance(lowered, ir.FileIR), lowered
-    return lowered.body
+    return lowered
+
+
+def body_of(text: str) -> tuple[ir.Stmt, ...]:
+    return file_of(text).body
 
 
 def expression_of(text: str) -> ir.Expr:

@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
+
+from markdown_text import sections, slug
 
 import rnnlint
 
@@ -15,7 +16,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ADDRESS = "https://github.com/rnnlint/rnnlint"
 TAG = f"v{rnnlint.__version__}"
 _INSTALLED = ("LICENSE", "README.md", "pyproject.toml", "rnnlint", "rules")
-_USED = (".pre-commit-hooks.yaml", "action.yml")
+USED = (".pre-commit-hooks.yaml", "action.yml")
+"""What others use of the repository without installing it."""
 _IDENTITY = {
     f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
@@ -24,7 +26,7 @@ _IDENTITY = {
 def copy_of_checkout(folder: Path) -> Path:
     """All that an installation needs, so that nothing is built in the tree."""
     folder.mkdir(parents=True)
-    for name in (*_INSTALLED, *_USED):
+    for name in (*_INSTALLED, *USED):
         source = CHECKOUT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -46,7 +48,7 @@ def environment(**more: str) -> dict[str, str]:
 def git(folder: Path, *arguments: str) -> str:
     """What git says in a repository, which it makes if there is none."""
     return subprocess.run(
-        ["git", "-c", "core.hooksPath=/dev/null", *arguments],
+        ["git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false", *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -57,7 +59,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def repository(folder: Path) -> Path:
     """Make a folder a repository with all that it holds committed."""
-    git(folder, "init", "--quiet")
+    git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "All there is")
     return folder
@@ -75,14 +77,5 @@ def published(folder: Path) -> dict[str, str]:
 
 def snippets(language: str, section: str) -> list[str]:
     """The code blocks of a language in a section of README.md, word for word."""
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"(?ms)^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text)
-    assert found is not None, f"README.md has no section {section!r}"
-    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", found[1])
-
-
-def lay(folder: Path, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+    text = sections((CHECKOUT / "README.md").read_text(encoding="utf-8"))[slug(section)]
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)

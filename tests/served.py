@@ -25,7 +25,7 @@ NOTEBOOKS = types.NotebookDocumentClientCapabilities(
 class Editor(LanguageClient):
     """An editor: what it was told, and how to wait for more."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
         super().__init__("editor", "1")
         self.published: dict[str, types.PublishDiagnosticsParams] = {}
         self.count = 0
@@ -34,7 +34,8 @@ class Editor(LanguageClient):
         self.watched: list[str] = []
         self._news = asyncio.Event()
         self._versions: dict[str, int] = {}
-        self.root = Path()
+        self.root = root
+        """The folder that paths are relative to."""
 
         def publish(params: types.PublishDiagnosticsParams) -> None:
             self.published[params.uri] = params
@@ -91,10 +92,6 @@ class Editor(LanguageClient):
         )
         return self._versions[uri]
 
-    def save(self, uri: str) -> None:
-        document = types.TextDocumentIdentifier(uri)
-        self.text_document_did_save(types.DidSaveTextDocumentParams(document))
-
     def close(self, uri: str) -> None:
         document = types.TextDocumentIdentifier(uri)
         self.text_document_did_close(types.DidCloseTextDocumentParams(document))
@@ -147,8 +144,7 @@ async def serving(
     options: Any = None,
 ) -> AsyncIterator[Editor]:
     """An editor with its server, in a folder; both are gone at the end, and well."""
-    editor = Editor()
-    editor.root = root
+    editor = Editor(root)
     await editor.start_io(
         sys.executable, "-m", "rnnlint", "server", env={**os.environ, "PYTHONPATH": str(CHECKOUT)}
     )
@@ -177,13 +173,17 @@ async def serving(
             initialization_options=options,
         )
     )
-    editor.initialized(types.InitializedParams())
-    yield editor
-    await editor.shutdown_async(None)
-    editor.exit(None)
     process = editor._server
     assert isinstance(process, asyncio.subprocess.Process)
-    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    try:
+        editor.initialized(types.InitializedParams())
+        yield editor
+        await editor.shutdown_async(None)
+        editor.exit(None)
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

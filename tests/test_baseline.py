@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from published import git, repository
 from trained import FAULT, TORCH, lay, training_project
 
 from rnnlint.cli import application
@@ -196,18 +196,9 @@ def test_what_contradicts_is_refused(project: Path, arguments: tuple[str, ...]) 
 # --- lines that changed ----------------------------------------------------
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(root), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-@pytest.fixture
-def repository(project: Path) -> Path:
-    git(project, "init", "--quiet", "--initial-branch=main")
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--message=first")
-    return project
+@pytest.fixture(name="repository")
+def project_in_git(project: Path) -> Path:
+    return repository(project)
 
 
 def test_only_findings_on_changed_lines_are_reported(repository: Path) -> None:
@@ -246,9 +237,7 @@ def test_a_finding_is_reported_for_a_change_that_proves_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     training_project(tmp_path)
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--quiet", "--message=first")
+    repository(tmp_path)
     data = tmp_path / "data.py"
     data.write_text(data.read_text().replace("batch_first=True", "batch_first = True"))
     found = places_of("--diff-base", "HEAD")

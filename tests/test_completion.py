@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from published import CHECKOUT, lay, snippets
+from published import CHECKOUT, snippets
 from terminals import terminal
+from trained import lay
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals are made otherwise")
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from published import CHECKOUT, TAG, copy_of_checkout, environment, lay, repository, snippets
+from published import CHECKOUT, TAG, copy_of_checkout, environment, repository, snippets
 from runner import Ran, Values, read_yaml, run_action
+from trained import lay
 
 import rnnlint
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from published import CHECKOUT, lay
+from published import CHECKOUT
+from trained import lay
 
 from rnnlint.cli import application
 from rnnlint.commands import manual

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from published import CHECKOUT, lay
+from published import CHECKOUT
+from trained import lay
 
 from rnnlint.cli import application
 

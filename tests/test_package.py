@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pytest
+from published import USED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -157,7 +158,7 @@ def test_the_sdist_holds_rules_fixtures_and_tests(sdist: Path) -> None:
     assert expected <= names
     assert not [name for name in names if _is_cache(name.split("/"))]
     assert {"LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"} <= names
-    assert {"mkdocs.yml", ".readthedocs.yaml"} <= names
+    assert {"mkdocs.yml", ".readthedocs.yaml", *USED} <= names
 
 
 def make_environment(folder: Path) -> Path:

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from published import CHECKOUT, environment, git, lay, published, repository, snippets
+from published import CHECKOUT, environment, git, published, repository, snippets
+from trained import lay
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit works on git")
 

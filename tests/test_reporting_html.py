@@ -401,6 +401,6 @@ def test_the_theme_of_the_system_is_heeded(article: str, browse: Browse) -> None
         return { light, dark: ground(), system };
     """
     result = browse(article, 1280, scene)
-    if not result["system"]:
-        assert result["light"] == "rgb(255, 255, 255)"
+    assert result["system"] is False
+    assert result["light"] == "rgb(255, 255, 255)"
     assert result["dark"] == "rgb(13, 17, 23)"

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,9 +91,9 @@ def test_empty_files_are_sound(project: Path) -> None:
 def assert_soon(project: Path, text: str, fate: str) -> None:
     """A hostile program meets its fate before anybody loses patience, however busy the machine."""
     (project / "hostile.py").write_text(SOUND + text, newline="")
-    begun = time.process_time()
+    begun = sum(os.times()[:4])  # of this process and of those that parse for it
     assert_fate(check(project), "hostile.py", fate)
-    assert time.process_time() - begun < 20
+    assert sum(os.times()[:4]) - begun < 20
 
 
 # --- programs that no one writes ------------------------------------------------------

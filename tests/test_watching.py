@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from published import lay
-from terminals import Terminal, terminal
+from terminals import PATIENCE, Terminal, terminal
+from trained import lay
 
 from rnnlint.cli import application
 
@@ -168,11 +169,18 @@ def test_a_program_reads_reports_and_nothing_else(project: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["code"] == "RNN503"
-    replace(project / "model.py", "\n" + FAULTY)
-    assert json.loads(process.stdout.readline())["location"]["row"] == 4
-    process.send_signal(signal.SIGINT)
-    rest, said = process.communicate()
+    limit = threading.Timer(PATIENCE, process.kill)
+    limit.start()
+    try:
+        assert json.loads(process.stdout.readline())["code"] == "RNN503"
+        replace(project / "model.py", "\n" + FAULTY)
+        assert json.loads(process.stdout.readline())["location"]["row"] == 4
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=PATIENCE)
+    finally:
+        limit.cancel()
+        process.kill()
+        process.wait()
     assert process.returncode == 130
     assert rest == ""
     assert "\x1b" not in said

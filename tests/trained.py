@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rnnlint import engine
@@ -56,7 +57,7 @@ if __name__ == "__main__":
 """
 
 
-def lay(root: Path, files: dict[str, str]) -> Path:
+def lay(root: Path, files: Mapping[str, str]) -> Path:
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
