@@ -194,11 +194,14 @@ def _lower(
     recollection: Recollection,
 ) -> tuple[dict[str, ir.FileIR], list[_Problem]]:
     """The representation of each source, from the cache where it is known."""
-    blobs = Blobs(cache, "representations")
+    kept = Blobs(cache, "representations")
     lowered: dict[str, ir.FileIR] = {}
     missing: dict[str, str] = {}
     for path, source in sources.items():
-        known = recollection.representation(source) or _stored(blobs, source)
+        written = None if path in recollection else kept.get(path)
+        if written is not None:
+            recollection.recall(path, written)
+        known = recollection.representation(source)
         if known is None:
             missing[path] = source.text
         else:
@@ -207,16 +210,16 @@ def _lower(
     mended: dict[str, str] = {}
     for path, result in _lowered(missing, limit, progress):
         decoded = _decoded(result)
-        if not isinstance(result, ir.SyntaxProblem) and isinstance(decoded, ir.FileIR):
+        if isinstance(decoded, ir.FileIR):
             lowered[path] = decoded
-            blobs.put(sources[path].digest, result)
-        elif isinstance(decoded, ir.SyntaxProblem):
+        else:
             text, found = _without_broken_cells(sources[path], limit)
             problems += found or [_of_file(sources[path], decoded)]
             if found:
                 mended[path] = text
     for path, representation in lowered.items():
-        recollection.remember(sources[path], representation)
+        if recollection.remember(sources[path], representation):
+            kept.put(path, recollection.written(path))
     recollection.keep_only(set(sources))
     for path, result in _lowered(mended, limit, progress):
         decoded = _decoded(result)
@@ -224,14 +227,8 @@ def _lower(
             lowered[path] = decoded
         else:
             problems.append(_of_file(sources[path], decoded))
-    blobs.save()
+    kept.save()
     return lowered, problems
-
-
-def _stored(blobs: Blobs, source: Source) -> ir.FileIR | None:
-    stored = blobs.get(source.digest)
-    decoded = None if stored is None else _decoded(stored)
-    return decoded if isinstance(decoded, ir.FileIR) else None
 
 
 def _lowered(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,22 +134,38 @@ def test_a_touched_file_is_not_parsed_again(project: Path, monkeypatch: pytest.M
     assert check(project).summary.cached
 
 
-def test_only_the_edited_file_is_parsed_again(
+def test_only_what_an_edit_touches_is_parsed_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rnnlint.lowering import pool
 
-    lower_all = pool.lower_all
+    lower_encoded = pool.lower_encoded
     seen: list[str] = []
 
-    def watching(texts: dict[str, str], **named: object) -> Iterable[object]:
-        seen.extend(texts)
-        return lower_all(texts, **named)  # type: ignore[arg-type]
+    def watching(text: str) -> object:
+        seen.append(text)
+        return lower_encoded(text)
 
-    monkeypatch.setattr(pool, "lower_all", watching)
-    lay(project, {"model.py": f"# edited\n{MODEL}"})
-    check(project)
-    assert seen == ["model.py"]
+    monkeypatch.setattr(pool, "lower_encoded", watching)
+    for text in (f"# edited\n{MODEL}", f"# edited\n{MODEL}print('edited')\n"):
+        lay(project, {"model.py": text})
+        check(project)
+        (part,) = seen
+        assert part in text
+        assert "edited" in part
+        assert len(part) < len(MODEL)
+        seen.clear()
+    monkeypatch.undo()
+    lay(project, {"model.py": MODEL.replace("words", "tokens")})
+    assert_fresh_equals_cached(project)
+
+
+def test_a_file_that_was_broken_for_a_while_is_what_it_is_without_a_cache(project: Path) -> None:
+    expected = check(project).diagnostics
+    lay(project, {"model.py": f"{MODEL}\n(\n"})
+    assert "RNN001" in codes(assert_fresh_equals_cached(project))
+    lay(project, {"model.py": MODEL})
+    assert assert_fresh_equals_cached(project).diagnostics == expected
 
 
 def test_what_could_not_be_read_is_tried_again(
