@@ -10,7 +10,6 @@ import sys
 import threading
 
 from rnnlint.lowering import ir
-from rnnlint.lowering.problems import describe_failure, problem_at
 from rnnlint.lowering.statements import lower_module
 from rnnlint.lowering.walk import CannotLowerError, Walk
 
@@ -56,14 +55,29 @@ def _parse(text: str) -> object:
     try:
         return libcst.parse_module(text)
     except libcst.ParserSyntaxError as error:
-        return describe_failure(text, error.message, _parses)
+        return _failure(text, error.message)
     except libcst.CSTValidationError as error:
-        return describe_failure(text, str(error), _parses)
+        return _failure(text, str(error))
     except UnicodeEncodeError as error:
         message = "half a surrogate pair, which no encoding has"
-        return problem_at(text, error.start, message, "write it as an escape")
+        return _problem_at(text, error.start, message, "write it as an escape")
     finally:
         libcst.CSTNode.__post_init__ = checked  # type: ignore[method-assign]
+
+
+# What describes failures is imported where something failed.
+
+
+def _failure(text: str, parser_message: str) -> ir.SyntaxProblem:
+    from rnnlint.lowering.problems import describe_failure
+
+    return describe_failure(text, parser_message, _parses)
+
+
+def _problem_at(text: str, offset: int, message: str, remedy: str) -> ir.SyntaxProblem:
+    from rnnlint.lowering.problems import problem_at
+
+    return problem_at(text, offset, message, remedy)
 
 
 def _parses(text: str) -> bool:
@@ -85,7 +99,7 @@ def _walk(text: str, module: object) -> ir.FileIR | ir.SyntaxProblem:
     try:
         representation = lower_module(walk, module)
     except CannotLowerError as error:
-        return problem_at(text, walk.start(), str(error), error.remedy)
+        return _problem_at(text, walk.start(), str(error), error.remedy)
     except IndexError:
         walk.position = -1
     if walk.position != len(walk.starts):

@@ -17,8 +17,9 @@ _STRING = (
     r"|'[^'\\]*(?:\\[\s\S][^'\\]*)*')"
 )
 _FORMATTED_STRING_OPENING = r"""(?:[fFtT][rR]?|[rR][fFtT])(?:\"""|'''|"|')"""
-# Outside strings and comments a character beyond ASCII can only belong to a name.
-_NAME = r"[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*"
+# Outside strings and comments a character beyond ASCII can only belong to a name.  Said by
+# what cannot, ASCII alone, which takes a tenth of the time to compile.
+_NAME = r"[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*"
 _NUMBER = (
     r"0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+"
     r"|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?[jJ]?"
