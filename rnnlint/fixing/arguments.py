@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from rnnlint.fixing.layout import CannotPlaceError, Layout
+from rnnlint.fixing.scopes import chain_to
 from rnnlint.lowering import ir
 
 # Between the last argument of a call and its closing parenthesis.
@@ -27,10 +28,10 @@ def call_at(layout: Layout, start: int, end: int) -> ir.Call:
     Raises:
         CannotPlaceError: there is none.
     """
-    for node in ir.nodes_in(layout.statement_at(start).node):
-        if isinstance(node, ir.Call) and (node.start, node.end) == (start, end):
-            return node
-    raise CannotPlaceError("there is no call here")
+    chain = chain_to(layout.statement_at(start).node, start, end)
+    if not chain or not isinstance(chain[-1], ir.Call):
+        raise CannotPlaceError("there is no call here")
+    return chain[-1]
 
 
 def set_argument(layout: Layout, call: ir.Call, keyword: str, code: str) -> list[Change]:

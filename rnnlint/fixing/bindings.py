@@ -10,10 +10,17 @@ import msgspec
 from rnnlint.lowering import ir
 
 
-def names_bound(block: tuple[ir.Stmt, ...]) -> Iterator[str]:
-    """Names that something else than a top-level import binds, in any scope of the file."""
+def names_bound(
+    block: tuple[ir.Stmt, ...], nodes: Iterable[ir.Node] | None = None
+) -> Iterator[str]:
+    """Names that something else than a top-level import binds, in any scope of the file.
+
+    Args:
+        block: the statements.
+        nodes: all that is in them, where it is known.
+    """
     top = set(map(id, block))
-    for node in ir.nodes_in(block):
+    for node in ir.nodes_in(block) if nodes is None else nodes:
         if isinstance(node, (ir.Import, ir.ImportFrom)):
             if id(node) not in top:
                 yield from (alias.asname or alias.name for alias in node.names)

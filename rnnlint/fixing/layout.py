@@ -7,7 +7,7 @@ the text says the rest.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -66,6 +66,7 @@ class Layout:
         self._ends = [cell.end for cell in cells or ()] or [len(text)]
         self.newline = self._newline(cells or ())
         self._names_in: dict[int, frozenset[str]] = {}
+        self._nodes_in: dict[int, tuple[ir.Node, ...]] = {}
 
     def _newline(self, cells: Sequence[Cell]) -> str:
         """What the lines of a file, or of a notebook's cells, end in."""
@@ -83,14 +84,22 @@ class Layout:
     @cached_property
     def names_bound(self) -> frozenset[str]:
         """Names that something else than a top-level import binds, in any scope of the file."""
-        return frozenset(names_bound(self.body))
+        return frozenset(names_bound(self.body, self.nodes_in(self.body)))
+
+    def nodes_in(self, block: tuple[ir.Stmt, ...]) -> tuple[ir.Node, ...]:
+        """Every node of a block of the file, parents first."""
+        known = self._nodes_in.get(id(block))
+        if known is None:
+            known = self._nodes_in[id(block)] = tuple(ir.nodes_in(block))
+        return known
 
     def names_in(self, block: tuple[ir.Stmt, ...]) -> frozenset[str]:
         """Every name that stands in a block of the file, or that it binds."""
         known = self._names_in.get(id(block))
         if known is None:
-            read = (node.id for node in ir.nodes_in(block) if isinstance(node, ir.Name))
-            known = self._names_in[id(block)] = frozenset((*read, *names_bound(block)))
+            nodes = self.nodes_in(block)
+            read = (node.id for node in nodes if isinstance(node, ir.Name))
+            known = self._names_in[id(block)] = frozenset((*read, *names_bound(block, nodes)))
         return known
 
     # --- statements ---
@@ -123,7 +132,9 @@ class Layout:
     def _in_block(
         self, block: tuple[ir.Stmt, ...], parents: tuple[ir.Stmt, ...], offset: int
     ) -> Statement | None:
-        for node in block:
+        number = bisect_right(block, offset, key=lambda node: node.start)
+        # The name of a function, where it is said to start, stands behind its decorators.
+        for node in block[max(number - 1, 0) : number + 1]:
             start, end = self.extent(node)
             if start <= offset <= end:
                 is_branch = isinstance(node, ir.If) and self.text.startswith("elif", start)

@@ -11,6 +11,8 @@ from rnnlint.lowering import ir
 Block = tuple[ir.Stmt, ...]
 _OTHERWISE = (ir.Lambda, ir.Comprehension, ir.IfExp, ir.BoolOp, ir.NamedExpr, ir.Yield, ir.Await)
 """Expressions whose parts do not run just once, when the statement does."""
+_WRAPPERS = (ir.Argument, ir.WithItem)
+"""Nodes that may have the extent of the expression in them, and are none."""
 
 
 class Scope:
@@ -34,25 +36,27 @@ class Scope:
     def parameter(self, name: str) -> ir.Parameter | None:
         return next((one for one in self.parameters if one.name == name), None)
 
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """Every node of its body, parents first."""
+        return self._layout.nodes_in(self.body)
+
     def names(self) -> frozenset[str]:
         """Every name that stands in it."""
         return self._layout.names_in(self.body) | {one.name for one in self.parameters}
 
     def uses(self, name: str) -> list[ir.Name]:
         """Where a name stands, also where it is bound."""
-        nodes = ir.nodes_in(self.body)
-        return [node for node in nodes if isinstance(node, ir.Name) and node.id == name]
+        return [node for node in self.nodes() if isinstance(node, ir.Name) and node.id == name]
 
     def binders(self, name: str) -> list[ir.Stmt]:
         """The assignments, loops and `with` that bind a name by themselves."""
         kinds = (ir.Assign, ir.AugAssign, ir.For, ir.With)
-        nodes = ir.nodes_in(self.body)
-        return [node for node in nodes if isinstance(node, kinds) and binds(node, name)]
+        return [node for node in self.nodes() if isinstance(node, kinds) and binds(node, name)]
 
     def bindings(self, name: str) -> int:
         """How often a name is bound."""
         given = self.parameter(name) is not None
-        return given + sum(1 for bound in names_bound(self.body) if bound == name)
+        return given + sum(1 for bound in names_bound(self.body, self.nodes()) if bound == name)
 
     def fresh(self, *wanted: str, besides: Container[str] = ()) -> str:
         """The first of some names that means nothing here yet; the last gets a number if needed."""
@@ -86,7 +90,7 @@ def _bound_to(scope: Scope, name: str, before: int) -> list[ir.Expr]:
     """What a name is bound to by plain assignments."""
     return [
         value
-        for node in ir.nodes_in(scope.body)
+        for node in scope.nodes()
         if isinstance(node, ir.Assign) and node.value is not None and node.start < before
         for target in node.targets
         for value in _parts_of(target, node.value, name)
@@ -127,11 +131,11 @@ def exclude_each_other(first: Statement, second: Statement) -> bool:
 
 
 def chain_to(value: object, start: int, end: int) -> list[ir.Node]:
-    """The nodes around the one that lies exactly there, outermost first, and itself."""
+    """The nodes around the expression that lies exactly there, outermost first, and itself."""
     for node in _children(value):
         if not node.start <= start <= end <= node.end:
             continue
-        if (node.start, node.end) == (start, end) and not isinstance(node, ir.Argument):
+        if (node.start, node.end) == (start, end) and not isinstance(node, _WRAPPERS):
             return [node]
         inner = chain_to(node, start, end)
         if inner:

@@ -355,14 +355,13 @@ class FileIR(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def nodes_in(value: object) -> Iterator[Node]:
     """Every node of a representation, parents first."""
-    waiting = [value]
+    waiting = [value.body if isinstance(value, FileIR) else value]
     while waiting:
         current = waiting.pop()
         if isinstance(current, tuple):
             waiting.extend(current)
-        elif isinstance(current, msgspec.Struct):
-            if isinstance(current, Node):
-                yield current
+        elif isinstance(current, Node):
+            yield current
             for name in _fields_with_nodes(type(current)):
                 inner = getattr(current, name)
                 if inner:

@@ -9,7 +9,7 @@ import msgspec
 from rnnlint.fixing.code import Code
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.fixing.operations import AnyOperation, Replace
-from rnnlint.fixing.scopes import Scope, runs_before
+from rnnlint.fixing.scopes import Scope, chain_to, runs_before
 from rnnlint.lowering import ir
 from rnnlint.remedies.producing import (
     LENGTHS,
@@ -178,7 +178,7 @@ class Batches:
 
     def _handed_on(self, scope: Scope, path: str) -> Iterator[tuple[int, int]]:
         """What functions of the project are given: their parameters are holders, too."""
-        for node in ir.nodes_in(scope.body):
+        for node in scope.nodes():
             if isinstance(node, ir.Call):
                 place = Place(path, node.start, node.end)
                 if self.program.passages.callees.get(place):
@@ -210,8 +210,10 @@ def padding_of(program: Program, around: Around, value: ir.Node) -> Padding | No
     found: list[tuple[int, Padding]] = []
     for holders in program.passages.holders.values():
         for holder in holders[:1]:
+            if not is_before(program.code, holder, around):
+                continue
             target = target_of(program.code, holder)
-            if target is None or not is_before(program.code, holder, around):
+            if target is None:
                 continue
             for element, item in zip(target.elements, holder.items, strict=False):
                 is_named = isinstance(element, ir.Name) and element.id in names
@@ -263,13 +265,9 @@ def is_before(code: Code, holder: Holder, around: Around) -> bool:
 
 def target_of(code: Code, holder: Holder) -> ir.Sequence | None:
     """The names into which a batch is unpacked."""
-    layout = code.layout(holder.place.path)
-    statement = layout.statement_at(holder.place.start)
-    for node in ir.nodes_in(statement.node):
-        exact = (node.start, node.end) == (holder.place.start, holder.place.end)
-        if isinstance(node, ir.Sequence) and exact:
-            return node
-    return None
+    statement = code.statement(holder.place)
+    chain = chain_to(statement.node, holder.place.start, holder.place.end)
+    return chain[-1] if chain and isinstance(chain[-1], ir.Sequence) else None
 
 
 def _comprehension(statement: ir.Stmt, target: Place) -> ir.Comprehension | None:
@@ -292,7 +290,7 @@ def _generator(statement: ir.Stmt, target: Place) -> ir.Generator | None:
 
 def _known_uses(scope: Scope, name: str, size: int) -> Iterator[tuple[int, int]]:
     """Where a batch is indexed from the front, or unpacked."""
-    for node in ir.nodes_in(scope.body):
+    for node in scope.nodes():
         if isinstance(node, ir.Subscript) and _is_name(node.value, name):
             index = node.index[0] if len(node.index) == 1 else None
             number = index.value if isinstance(index, ir.Const) else None

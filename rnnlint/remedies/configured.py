@@ -49,7 +49,7 @@ def schedule_in_lightning(
 
 def _returned(scope: Scope) -> ir.Return:
     """The one `return` of a function."""
-    found = [node for node in ir.nodes_in(scope.body) if isinstance(node, ir.Return)]
+    found = [node for node in scope.nodes() if isinstance(node, ir.Return)]
     if len(found) != 1:
         raise CannotPlaceError("the function returns in several places")
     return found[0]

@@ -18,6 +18,12 @@ from rnnlint.semantics.values import Place
 _REPEATABLE = re.compile(r"[A-Za-z_][\w.]*(?:\.(?:t|long|int|clone|contiguous)\(\))*")
 _TO_LONG = re.compile(r"\.(?:long|int|clone|contiguous)\(\)")
 _TEXT_FIELD = "this Field pads every batch"
+_KEEP_AN_ID = (
+    "Albert", "Bert", "Camembert", "DistilBert", "Electra", "Longformer", "MPNet", "Roberta",
+    "XLMRoberta",
+)  # fmt: skip
+"""Pretrained models that were trained with padding: others have no id for it (GPT-2), or may not
+(whatever `AutoModel` loads)."""
 
 
 def counted(
@@ -106,17 +112,21 @@ def _from_lookup(
 def _padding_id(layout: Layout, lookup: Lookup, call: ir.Call) -> str | None:
     """Code for the id of padding, where it is surely no token's.
 
-    An embedding with a row for padding says which it is.  A Field keeps an id for it.
+    An embedding with a row for padding says which it is, and so does the configuration of a
+    pretrained model.  A Field keeps an id for it.
     """
-    padding = lookup.ids.padding
+    padding, embedding = lookup.ids.padding, lookup.embedding
     if padding is None:
         return None
+    function = layout.text[call.func.start : call.func.end]
+    if isinstance(embedding, values.Thing):
+        is_set = embedding.name.startswith(_KEEP_AN_ID)
+        return f"{function}.config.pad_token_id" if is_set else None
     filler = padding.filler if isinstance(padding.filler, values.Const) else None
-    own = modules.option(lookup.embedding, "padding_idx")
-    if "padding_idx" in lookup.embedding.options and own != values.NONE:
+    own = modules.option(embedding, "padding_idx")
+    if "padding_idx" in embedding.options and own != values.NONE:
         if isinstance(own, values.Const) and filler is not None and own.value != filler.value:
             return None
-        function = layout.text[call.func.start : call.func.end]
         return f"{function}.padding_idx"
     if filler is None or not _is_reserved(padding.steps):
         return None

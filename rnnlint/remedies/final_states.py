@@ -122,7 +122,7 @@ class _Exchange:
         """The statements that give a name its value, from the call on."""
         found = [
             node
-            for node in ir.nodes_in(self._scope.body)
+            for node in self._scope.nodes()
             if self._call.start <= node.start < before and name in _bound_by(node)
         ]
         if not found:

@@ -177,5 +177,7 @@ def _is_no_token(program: Program, padding: Padding) -> bool:
     return any(
         modules.option(lookup.embedding, "padding_idx") == padding.filler
         for lookup in program.passages.lookups.values()
-        if lookup.ids.padding is not None and lookup.ids.padding.steps[0].place == root
+        if isinstance(lookup.embedding, values.Layer)
+        and lookup.ids.padding is not None
+        and lookup.ids.padding.steps[0].place == root
     )

@@ -190,7 +190,7 @@ class _Masked:
         in_loop = any(isinstance(one, (ir.For, ir.While)) for one in statement.parents)
         written = [
             target.start
-            for node in ir.nodes_in(self.around.scope.body)
+            for node in self.around.scope.nodes()
             if isinstance(node, ir.Assign)
             for target in node.targets
         ]

@@ -89,7 +89,7 @@ def with_lengths(maker: Maker) -> list[operations.AnyOperation]:
 
 def _counted_already(maker: Maker) -> str | None:
     """Code for lengths that the function counts already: `lengths = [len(x) for x in xs]`."""
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if not isinstance(node, ir.Assign) or len(node.targets) != 1 or node.value is None:
             continue
         target = node.targets[0]
@@ -136,10 +136,10 @@ def _is_over_the_same(maker: Maker, value: ir.Comprehension) -> bool:
 def _sources(maker: Maker) -> Iterator[str]:
     """What is padded: the argument of `pad_sequence`, or what a loop fills rows from."""
     call = maker.call
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if isinstance(node, ir.Call) and (node.start, node.end) == (call.start, call.end):
             yield from (_text(maker, one.value) for one in node.args[:1])
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if isinstance(node, ir.For) and node.start <= call.start <= node.end:
             yield from _iterated(maker, node.iter)
         elif isinstance(node, ir.Comprehension) and node.start <= call.start < node.end:
@@ -181,7 +181,7 @@ def _count(maker: Maker) -> str:
     node = next(
         (
             one
-            for one in ir.nodes_in(maker.scope.body)
+            for one in maker.scope.nodes()
             if isinstance(one, ir.Call)
             and (one.start, one.end) == (maker.call.start, maker.call.end)
         ),
@@ -194,14 +194,14 @@ def _count(maker: Maker) -> str:
 
 def _attention_mask(maker: Maker) -> str | None:
     """A tokenizer says which of its tokens are real."""
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if not isinstance(node, ir.Assign) or node.value is None or len(node.targets) != 1:
             continue
         exact = (node.value.start, node.value.end) == (maker.call.start, maker.call.end)
         target = node.targets[0]
         if not exact or not isinstance(target, ir.Name):
             continue
-        for use in ir.nodes_in(maker.scope.body):
+        for use in maker.scope.nodes():
             if isinstance(use, ir.Subscript) and _is_named(use.value, target.id):
                 index = use.index[0]
                 if isinstance(index, ir.Const) and index.value == _TOKENS:
@@ -212,7 +212,7 @@ def _attention_mask(maker: Maker) -> str | None:
 
 def _longest(maker: Maker) -> str | None:
     """`max(len(x) for x in batch)` says how long each is that is padded to the longest."""
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if not isinstance(node, ir.Call) or ir.last_name(node.func) != "max" or len(node.args) != 1:
             continue
         value = node.args[0].value
@@ -227,7 +227,7 @@ def _longest(maker: Maker) -> str | None:
 
 def _filled(maker: Maker) -> str | None:
     """How long what is copied into a row of padding is: `row[:n] = sequence`."""
-    for node in ir.nodes_in(maker.scope.body):
+    for node in maker.scope.nodes():
         if not isinstance(node, ir.Assign):
             continue
         for target in node.targets:
@@ -242,7 +242,7 @@ def _is_filled_once(maker: Maker, target: ir.Subscript) -> bool:
     name = _text(maker, target.value)
     written = [
         one
-        for node in ir.nodes_in(maker.scope.body)
+        for node in maker.scope.nodes()
         if isinstance(node, (ir.Assign, ir.AugAssign))
         for one in (node.targets if isinstance(node, ir.Assign) else (node.target,))
         if isinstance(one, ir.Subscript) and _text(maker, one.value) == name
@@ -306,7 +306,7 @@ def _can_be_read_twice(scope: Scope, name: str) -> bool:
     if scope.parameter(name) is not None and scope.bindings(name) == 1:
         return True
     found = False
-    for node in ir.nodes_in(scope.body):
+    for node in scope.nodes():
         if not isinstance(node, ir.Assign):
             continue
         for target in node.targets:

@@ -103,7 +103,7 @@ def _check_assertions(program: Program, call: LayerCall) -> None:
     """
     around = at(program.code.layout(call.place.path), call.place.path, call.place.start, ())
     output = set(names_bound((around.statement.node,)))
-    asserted = tuple(one for one in ir.nodes_in(around.scope.body) if isinstance(one, ir.Assert))
+    asserted = tuple(one for one in around.scope.nodes() if isinstance(one, ir.Assert))
     for node in ir.nodes_in(asserted):
         if isinstance(node, ir.Subscript) and ir.last_name(node.value) in output:
             raise CannotPlaceError("an assertion is about a step of the output")

@@ -171,7 +171,7 @@ class Around:
     def binding(self, name: str) -> ir.Stmt | None:
         """The statement that last binds a name before the statement runs."""
         found: list[ir.Stmt] = []
-        for node in ir.nodes_in(self.scope.body):
+        for node in self.scope.nodes():
             if not isinstance(node, (ir.Assign, ir.For, ir.With)) or not binds(node, name):
                 continue
             if any(parent is node for parent in self.statement.parents):
@@ -227,7 +227,7 @@ class Around:
 
     def _counted(self, value: ir.Node) -> Told | None:
         """Where the function counts a mask elsewhere: `torch.sum(masks, dim=1)`."""
-        for node in ir.nodes_in(self.scope.body):
+        for node in self.scope.nodes():
             mask = _summed_mask(node) if isinstance(node, ir.Call) else None
             if mask is None or not isinstance(node, ir.Call):
                 continue

@@ -97,5 +97,5 @@ def _views_later(scope: Scope, after: int) -> bool:
     """Whether something behind is viewed, which what was transposed cannot be."""
     return any(
         isinstance(node, ir.Attribute) and node.attr == "view" and node.start > after
-        for node in ir.nodes_in(scope.body)
+        for node in scope.nodes()
     )

@@ -45,7 +45,7 @@ def _bound_once(scope: Scope, name: str) -> ir.Expr | None:
     """What a name is bound to, if that happens once."""
     if scope.bindings(name) != 1:
         return None
-    for node in ir.nodes_in(scope.body):
+    for node in scope.nodes():
         if isinstance(node, ir.Assign) and list(names_bound((node,))) == [name]:
             return node.value
     return None

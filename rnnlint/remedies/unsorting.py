@@ -144,7 +144,7 @@ class _Sorted:
         return any(
             isinstance(node, ir.Subscript)
             and layout.text[node.value.start : node.value.end] == name
-            for node in ir.nodes_in(scope.body)
+            for node in scope.nodes()
         )
 
     def _uses(self, name: str) -> Iterator[ir.Name]:
