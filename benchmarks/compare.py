@@ -14,6 +14,7 @@ and nothing is written to them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -159,8 +160,7 @@ def kinds_of_run(tree: Tree, options: argparse.Namespace) -> dict[str, Callable[
         return rnnlint(tree)
 
     def after_an_edit() -> Sample:
-        with edited.open("a", encoding="utf-8") as file:
-            file.write("\n# one more line\n")
+        edit(edited)
         return rnnlint(tree)
 
     kinds = {
@@ -193,6 +193,19 @@ def file_to_edit(tree: Tree) -> Path:
         return abs(path.read_bytes().count(b"\n") - EDITED_LINES)
 
     return min(tree.candidates, key=distance)
+
+
+def edit(path: Path) -> None:
+    """Write one more line at the end of a file; of a notebook, at the end of its last code cell."""
+    line = "\n# one more line\n"
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        path.write_text(text + line, encoding="utf-8")
+        return
+    notebook = json.loads(text)
+    cell = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][-1]
+    cell["source"] = "".join(cell["source"]) + line
+    path.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
 
 
 def targets(tree: Tree, rows: dict[str, Row]) -> list[Target]:
