@@ -101,8 +101,8 @@ It is unsafe, and wants a look, where the lengths come from elsewhere:
   function that makes the batches: each function on the way gets a parameter, each call an argument,
   each loop over the batches a name, and the batches one more item. All of them have to be seen, and
   checkpoints are not touched;
-- from the ids, if the embedding has a `padding_idx` or a torchtext Field keeps an id for padding.
-  Beware of tokens that have this id too.
+- from the ids, if the embedding has a `padding_idx`, the configuration of a pretrained model like
+  BERT an id for padding, or a torchtext Field keeps one. Beware of tokens that have this id too.
 
 There is no fix where attention or a loss alone meets the padding, which packing leaves there;
 where the output is read in another function; where the batch is cut or prolonged before the

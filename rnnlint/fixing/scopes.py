@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from itertools import takewhile
 
 from rnnlint.fixing.bindings import binds, names_bound
-from rnnlint.fixing.layout import Layout, Statement, place_in
+from rnnlint.fixing.layout import Layout, Statement, blocks_of, place_in
 from rnnlint.lowering import ir
 
 Block = tuple[ir.Stmt, ...]
 _OTHERWISE = (ir.Lambda, ir.Comprehension, ir.IfExp, ir.BoolOp, ir.NamedExpr, ir.Yield, ir.Await)
 """Expressions whose parts do not run just once, when the statement does."""
+_HIDE_ERRORS = ("suppress", "raises", "assertRaises")
 _WRAPPERS = (ir.Argument, ir.WithItem)
 """Nodes that may have the extent of the expression in them, and are none."""
 
@@ -109,12 +111,25 @@ def _parts_of(target: ir.Expr, value: ir.Expr, name: str) -> list[ir.Expr]:
 
 def runs_before(first: Statement, second: Statement) -> bool:
     """Whether one statement has surely run when another does, in the same turn of all loops."""
-    around = (*second.parents, second.node)
-    depth = len(first.parents)
-    if depth >= len(around) or around[:depth] != first.parents:
+    ways = (*first.parents, first.node), (*second.parents, second.node)
+    shared = list(takewhile(lambda pair: pair[0] is pair[1], zip(*ways, strict=False)))
+    mine, other = (way[len(shared) :] for way in ways)
+    if not mine or not other or not all(map(_runs_its_body, mine[:-1])):
         return False
-    number = place_in(first.block, around[depth])
-    return number is not None and first.number < number
+    blocks = blocks_of(shared[-1][0]) if shared else []
+    is_one_block = not shared or any(
+        place_in(block, mine[0]) is not None and place_in(block, other[0]) is not None
+        for block in blocks
+    )
+    return is_one_block and mine[0].start < other[0].start
+
+
+def _runs_its_body(node: ir.Stmt) -> bool:
+    """Whether what stands behind it runs only if its body has: a `with` that hides no error."""
+    if not isinstance(node, ir.With):
+        return False
+    calls = [one.context for one in node.items if isinstance(one.context, ir.Call)]
+    return not any(ir.last_name(one.func) in _HIDE_ERRORS for one in calls)
 
 
 def exclude_each_other(first: Statement, second: Statement) -> bool:

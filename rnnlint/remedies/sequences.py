@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from weakref import WeakKeyDictionary
 
 from rnnlint.diagnostic import Applicability, Fix
@@ -90,8 +91,11 @@ def _check_whole(program: Program, call: LayerCall) -> None:
     layout = program.code.layout(value.path)
     statement = layout.statement_at(value.start)
     chain = chain_to(statement.node, value.start, value.end)
-    made_of = origins(Scope(layout, statement), chain[-1], statement.node.start) if chain else []
-    if any(_changes_steps(node) for node in ir.nodes_in(tuple(made_of))):
+    scope = Scope(layout, statement)
+    lookups = program.passages.lookups
+    looked_up = {(one.start, one.end) for one in lookups if one.path == value.path}
+    made_of = origins(scope, chain[-1], statement.node.start) if chain else []
+    if any(_changes_steps(node, scope, looked_up) for node in ir.nodes_in(tuple(made_of))):
         raise CannotPlaceError("the batch has other steps when it reaches the layer")
 
 
@@ -109,7 +113,14 @@ def _check_assertions(program: Program, call: LayerCall) -> None:
             raise CannotPlaceError("an assertion is about a step of the output")
 
 
-def _changes_steps(node: ir.Node) -> bool:
+def _changes_steps(node: ir.Node, scope: Scope, looked_up: AbstractSet[tuple[int, int]]) -> bool:
+    """Whether what comes out has other steps than the batch.
+
+    Args:
+        node: one of the expressions of which the layer's input is made.
+        scope: the function around it.
+        looked_up: where embeddings look ids up, by the extents of their calls.
+    """
     if isinstance(node, ir.Subscript):
         slices = [one for one in node.index[:2] if isinstance(one, ir.Slice)]
         return any(one.lower is not None or one.upper is not None for one in slices)
@@ -117,7 +128,11 @@ def _changes_steps(node: ir.Node) -> bool:
         return False
     axes = [one.value for one in node.args if one.keyword in ("dim", "axis")]
     axes += [one.value for one in node.args[1:2] if one.keyword is None]
-    return not any(isinstance(one, ir.Const) and one.value in (2, -1) for one in axes)
+    numbers = {ir.integer(one) for one in axes}
+    if -1 in numbers:  # of ids, that is time; of what embeddings give, the features
+        made_of = ir.nodes_in(tuple(origins(scope, node, node.start)))
+        return not any((one.start, one.end) in looked_up for one in made_of)
+    return 2 not in numbers
 
 
 def _readings(program: Program, calls: Sequence[LayerCall]) -> list[ReadSteps]:

@@ -302,7 +302,7 @@ def _summed_mask(node: ir.Call) -> str | None:
     if isinstance(source, ir.Name) and source.id == "torch" and arguments:
         source, *arguments = arguments
     axis = by_name.pop("dim", None) or (arguments.pop(0) if arguments else None)
-    over_time = isinstance(axis, ir.Const) and axis.value in (1, -1)
+    over_time = ir.integer(axis) in (1, -1)
     if arguments or by_name or not over_time or not isinstance(source, ir.Name):
         return None
     return source.id if _SAYS_MASK.fullmatch(source.id) else None

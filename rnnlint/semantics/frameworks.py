@@ -407,9 +407,12 @@ def call_encoding(
     return UNKNOWN
 
 
-def run_transformer(arguments: Arguments, place: Place) -> Value:
+def run_transformer(
+    run: Interpreter, thing: values.Thing, arguments: Arguments, place: Place
+) -> Value:
     """A pretrained encoder keeps the axes and the padding of its input."""
     source = next((t for v in arguments.all() for t in tensors.tensors_in(v)), Tensor())
+    run.passages.note_lookup(thing, source, place)
     alone = tensors.changed(source, mask=False, values_of=None)
     hidden = axes.appended(alone, Axis("feature"))
     made = values.Thing("model_output", "BaseModelOutput", place, {})

@@ -34,10 +34,10 @@ class Site(msgspec.Struct):
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """An embedding looks the ids of a padded batch up."""
+    """An embedding, or a pretrained model, looks the ids of a padded batch up."""
 
     place: Place
-    embedding: values.Layer
+    embedding: values.Layer | values.Thing
     ids: Tensor
 
 
@@ -77,8 +77,10 @@ class Passages:
         if len(site.scopes) < MAX_VISITS and any(map(_is_batch, arguments.all())):
             site.scopes.append(naming.innermost_scope(run, place.path))
 
-    def note_lookup(self, embedding: values.Layer, ids: Tensor, place: Place) -> None:
-        """Take down which embedding a padded batch goes through."""
+    def note_lookup(
+        self, embedding: values.Layer | values.Thing, ids: Tensor, place: Place
+    ) -> None:
+        """Take down which embedding, or which pretrained model, a padded batch goes through."""
         if ids.padding is not None:
             self.lookups[place] = Lookup(place, embedding, ids)
 

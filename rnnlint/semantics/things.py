@@ -66,7 +66,7 @@ def call(run: Interpreter, thing: values.Thing, arguments: Arguments, place: Pla
     if thing.kind == "padding_collator":
         return frameworks.encode(run, arguments, thing.place or place)
     if thing.kind == "transformer":
-        return frameworks.run_transformer(arguments, place)
+        return frameworks.run_transformer(run, thing, arguments, place)
     if frameworks.is_tokenizer_call("__call__", arguments):
         return frameworks.encode(run, arguments, place)
     return tensors.mixed(arguments.all())
