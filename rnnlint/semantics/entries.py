@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from rnnlint.lowering import ir
 from rnnlint.semantics import attributes, frameworks, values
@@ -72,10 +73,8 @@ def _receivers(run: Interpreter, function: values.Function) -> list[Value | None
         return [owner]
     heirs = (
         cls
-        for cls in run.classes.values()
-        if cls is not owner
-        and owner in cls.lineage
-        and attributes.find_in_class(cls, function.name) is function
+        for cls in owner.heirs.values()
+        if attributes.find_in_class(cls, function.name) is function
     )
     receivers: list[Value | None] = []
     for cls in list(islice(heirs, MAX_HEIRS)) or [owner]:
@@ -132,21 +131,20 @@ def relevant_names(
 
     A class leads there when one of its methods does, or one of its bases.
     """
-    namers: dict[str, set[str]] = {}
+    namers: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     for function in functions:
+        own = () if function.name == "__init__" else (function.name,)
+        names = own if function.owner is None else (*own, function.owner.name)
         for name in function.mentions:
-            if function.name != "__init__":
-                namers.setdefault(name, set()).add(function.name)
-            if function.owner is not None:
-                namers.setdefault(name, set()).add(function.owner.name)
+            namers[name].append(names)
     for cls in classes:
         for base in cls.bases:
             if isinstance(base, values.Class):
-                namers.setdefault(base.name, set()).add(cls.name)
+                namers[base.name].append((cls.name,))
     relevant = set(_EVIDENCE)
     pending = list(_EVIDENCE)
     while pending:
-        found = namers.get(pending.pop(), set()) - relevant
+        found = set(chain.from_iterable(namers.get(pending.pop(), ()))) - relevant
         relevant |= found
         pending.extend(found)
     return frozenset(relevant)

@@ -519,7 +519,7 @@ class Partial(Value):
 class Class(Object):
     """A class of the project; its namespace is its fields."""
 
-    __slots__ = ("ancestry", "bases", "decorators", "lineage", "module", "node")
+    __slots__ = ("ancestry", "bases", "decorators", "heirs", "lineage", "module", "node")
 
     def __init__(
         self, node: ir.ClassDef, module: ModuleScope, bases: tuple[Value, ...], place: Place
@@ -533,6 +533,10 @@ class Class(Object):
         """This class and its bases, in the order in which names are looked up."""
         self.lineage = tuple(base for base in self.ancestry if isinstance(base, Class))
         """Those of them that are the project's."""
+        self.heirs: dict[int, Class] = {}
+        """The project's classes below it, by the identity of the code that defines them."""
+        for base in self.lineage[1:]:
+            base.heirs[id(node)] = self
 
     @property
     def name(self) -> str:
