@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,12 @@ class Narrowing:
             from rnnlint.project.changes import changes_since
 
             self._changes = changes_since(project.root, revision)
+
+    def again(self, project: Project) -> Narrowing:
+        """The same for another state of the project, or for what else is asked about it."""
+        other = copy.copy(self)
+        other._project = project
+        return other
 
     def of(self, diagnostics: Sequence[Diagnostic], excerpts: Excerpts) -> Narrowed:
         """What is to be reported of all that was found in the project."""

@@ -62,17 +62,17 @@ class Repaired(msgspec.Struct, frozen=True):
         return Edited(self.after[path], ()).data
 
 
-def fixes(project: Project) -> Wishes:
-    """The repairs that rules offer for what was asked about."""
+def fixes(project: Project, narrowing: Narrowing | None = None) -> Wishes:
+    """The repairs that rules offer for what was asked about, and is to be reported."""
     allowed = [Applicability.SAFE]
-    narrowing = Narrowing(project)
+    narrowed = (narrowing or Narrowing(project)).of
     if project.settings.unsafe_fixes:
         allowed.append(Applicability.UNSAFE)
 
     def wishes(findings: Findings, read: Read) -> list[Repair]:
         return [
             offered
-            for diagnostic in narrowing.of(findings.diagnostics, findings.excerpts).diagnostics
+            for diagnostic in narrowed(findings.diagnostics, findings.excerpts).diagnostics
             if diagnostic.fix is not None and diagnostic.fix.applicability in allowed
             if (offered := repair_of(diagnostic)) is not None
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rnnlint.diagnostic import Diagnostic, Edit, Location
 from rnnlint.engine import Findings
@@ -22,27 +22,32 @@ _FIRST_LINES = re.compile(
 
 
 def comments(project: Project) -> Wishes:
-    """What silences all that was found in the files that were asked about.
+    """What silences all that is to be reported of the files that were asked about."""
+    narrowing = Narrowing(project)
+
+    def wishes(findings: Findings, read: Read) -> list[Repair]:
+        narrowed = narrowing.of(findings.diagnostics, findings.excerpts)
+        return silenced(narrowed.diagnostics, read)
+
+    return wishes
+
+
+def silenced(diagnostics: Iterable[Diagnostic], read: Read) -> list[Repair]:
+    """What silences diagnostics.
 
     Findings on comments that list no rule are left alone, as is what is wrong with a notebook
     or the cells of one that cannot be read.
     """
-
-    narrowing = Narrowing(project)
-
-    def wishes(findings: Findings, read: Read) -> list[Repair]:
-        found: dict[str, list[Diagnostic]] = {}
-        for diagnostic in narrowing.of(findings.diagnostics, findings.excerpts).diagnostics:
-            found.setdefault(diagnostic.span.path, []).append(diagnostic)
-        sources = {path: read(path) for path in found}
-        return [
-            repair
-            for path, source in sources.items()
-            if source is not None
-            for repair in _File(source).silenced(found[path])
-        ]
-
-    return wishes
+    found: dict[str, list[Diagnostic]] = {}
+    for diagnostic in diagnostics:
+        found.setdefault(diagnostic.span.path, []).append(diagnostic)
+    sources = {path: read(path) for path in found}
+    return [
+        repair
+        for path, source in sources.items()
+        if source is not None
+        for repair in _File(source).silenced(found[path])
+    ]
 
 
 class _File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -123,6 +124,47 @@ def test_a_finding_is_silenced_where_it_is(gradients: Path) -> None:
             # An action from before is about what is no more.
             late = await editor.code_action_resolve_async(action)
             assert late.edit is None
+
+    run(test)
+
+
+def test_what_the_baseline_knows_is_neither_shown_nor_touched(tmp_path: Path) -> None:
+    """Of two equal findings it knows one, and the other is the one that actions are about."""
+    layer = "nn.LSTM(8, 16, dropout=0.5)\n"
+    (tmp_path / "pyproject.toml").write_text('[tool.rnnlint]\nbaseline = "rnnlint-baseline.json"\n')
+    (tmp_path / "model.py").write_text(f"from torch import nn\n{layer}")
+    known = {"path": "model.py", "code": "RNN503", "line": layer.strip()}
+    baseline = tmp_path / "rnnlint-baseline.json"
+    baseline.write_text(json.dumps({"version": 1, "findings": [known]}))
+
+    async def test() -> None:
+        async with serving(tmp_path) as editor:
+            model = editor.open("model.py")
+            await editor.analysed(model, 1)
+            assert editor.codes(model) == []
+            assert await editor.actions(model) == []
+
+            text = f"from torch import nn\n{layer}{layer}"
+            version = editor.change(model, text)
+            await editor.analysed(model, version)
+            (found,) = editor.diagnostics(model)
+            assert found.range.start.line == 2
+            assert await editor.actions(model, 1, ["quickfix"]) == []
+            fix, ignore = await editor.actions(model, only=["quickfix"])
+            (everything,) = await editor.actions(model, only=["source.fixAll"])
+            mended, silent = layer.replace(", dropout=0.5", ""), f"{layer.strip()}  # rnnlint: "
+            for action, after in (
+                (fix, mended),
+                (everything, mended),
+                (ignore, f"{silent}ignore[RNN503]\n"),
+            ):
+                (change,) = (await editor.resolved(action)).document_changes or ()
+                assert isinstance(change, types.TextDocumentEdit)
+                assert edited(text, change.edits) == f"from torch import nn\n{layer}{after}"
+
+            baseline.write_text(json.dumps({"version": 1, "findings": []}))
+            editor.touched(baseline.name)
+            await editor.until(lambda: len(editor.codes(model)) == 2)
 
     run(test)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from lsprotocol import types
@@ -47,6 +48,41 @@ def cell(uri: str) -> types.NotebookCell:
 
 def item(uri: str, text: str) -> types.TextDocumentItem:
     return types.TextDocumentItem(uri, "python", 1, text)
+
+
+def test_of_a_notebook_that_is_not_open_the_file_speaks(tmp_path: Path) -> None:
+    """Its cells have no addresses, so words say where."""
+    (tmp_path / "pyproject.toml").touch()
+    cells = [{"cell_type": "code", "metadata": {}, "source": text} for text in CELLS]
+    (tmp_path / "train.ipynb").write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4})
+    )
+
+    async def test() -> None:
+        async with serving(tmp_path) as editor:
+            book = editor.uri("train.ipynb")
+            await editor.until(lambda: editor.codes(book) == ["RNN503"])
+            (found,) = editor.diagnostics(book)
+            column = CELLS[1].index("nn.LSTM") + 1
+            assert found.message.startswith(f"cell 1:1:{column}: dropout=0.5 ")
+            assert found.range == types.Range(types.Position(0, 0), types.Position(0, 0))
+
+            second = Shown(editor, "train.ipynb", CELLS).uris[1]
+            await editor.until(lambda: editor.codes(second) == ["RNN503"])
+            await editor.until(lambda: editor.codes(book) == [])
+            (found,) = editor.diagnostics(second)
+            assert found.message.startswith("dropout=0.5 ")
+
+            editor.notebook_document_did_close(
+                types.DidCloseNotebookDocumentParams(
+                    types.NotebookDocumentIdentifier(book),
+                    [types.TextDocumentIdentifier(second)],
+                )
+            )
+            await editor.until(lambda: editor.codes(book) == ["RNN503"])
+            await editor.until(lambda: editor.codes(second) == [])
+
+    run(test)
 
 
 def test_findings_stand_in_their_cells_and_are_repaired_there(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Choice(msgspec.Struct, frozen=True):
     deed: str
     uri: str
     number: int = -1
-    """Which of the findings of the project it is about."""
+    """Which of the findings that are shown it is about."""
     stamp: str = ""
     """Names the contents that were analysed when it was offered."""
 
@@ -61,7 +61,7 @@ class Offers:
     ) -> Iterator[types.CodeAction]:
         """The actions for a stretch of a file or a cell, without their edits."""
         path = self._path
-        every = self._examined.findings.diagnostics
+        every = self._examined.shown
         if _is_wanted(types.CodeActionKind.QuickFix.value, only):
             for number, diagnostic in enumerate(every):
                 span = diagnostic.span
@@ -114,12 +114,13 @@ class Offers:
         """What an action is to do."""
         examined = self._examined
         if choice.deed == _ALL:
-            return repair.fixes(_as_if_asked(examined, self._path))
-        every = examined.findings.diagnostics
+            project = _as_if_asked(examined, self._path)
+            return repair.fixes(project, examined.narrowing.again(project))
+        every = examined.shown
         if choice.stamp != self._stamp or not 0 <= choice.number < len(every):
             return None
         wanted = every[choice.number]
-        return _silenced(wanted, examined.project) if choice.deed == _IGNORE else _fixed(wanted)
+        return _silenced(wanted) if choice.deed == _IGNORE else _fixed(wanted)
 
     def _workspace_edit(self, done: Repaired) -> types.WorkspaceEdit | None:
         changes: list[types.TextDocumentEdit] = []
@@ -221,12 +222,9 @@ def _fixed(wanted: Diagnostic) -> Wishes:
     return wishes
 
 
-def _silenced(wanted: Diagnostic, project: Project) -> Wishes:
-    silence = silencing.comments(project)
-
+def _silenced(wanted: Diagnostic) -> Wishes:
     def wishes(findings: Findings, read: Read) -> list[Repair]:
-        found = tuple(each for each in findings.diagnostics if each == wanted)
-        return silence(msgspec.structs.replace(findings, diagnostics=found), read)
+        return silencing.silenced((each for each in findings.diagnostics if each == wanted), read)
 
     return wishes
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 
 from rnnlint import engine, registry
+from rnnlint.diagnostic import Diagnostic
 from rnnlint.engine import Findings
 from rnnlint.lowering.recollection import Recollection
+from rnnlint.narrowing import Narrowing
 from rnnlint.opening import Project, Request, open_request
 from rnnlint.project.cache import Cache, Memory
 from rnnlint.project.config import ConfigError
@@ -30,14 +32,13 @@ class Examined(msgspec.Struct, frozen=True):
     project: Project
     """As it is in the editor: its contents are those of the documents that are open."""
     findings: Findings
+    shown: tuple[Diagnostic, ...]
+    """What of it is a problem: in files that are reported, and new to the baseline."""
+    narrowing: Narrowing
     documents: dict[str, Document]
     """Those of its files that are open, by path in the project."""
     cache: Cache
     recollection: Recollection
-
-    def is_reported(self, path: str) -> bool:
-        """Whether what is found in a file is shown."""
-        return path in self.project.asked.reported
 
 
 class _Known(msgspec.Struct):
@@ -59,6 +60,8 @@ class Analyst:
         self._complain = complain
         self._projects: dict[Path, Project] = {}
         """The projects by root, as the last scan found them."""
+        self._narrowings: dict[Path, Narrowing] = {}
+        """Of each project."""
         self._scanned: tuple[object, ...] = ()
         self._known: dict[Path, _Known] = {}
         self._complaint = ""
@@ -85,6 +88,7 @@ class Analyst:
         wanted = (state.scan, state.folders, state.options, loose)
         if wanted == self._scanned:
             return
+        self._scanned = wanted
         try:
             found: dict[Path, Project] = {}
             for folder in state.folders:
@@ -98,6 +102,7 @@ class Analyst:
                     _add(found, [_without_reports(project) for project in alone])
             for project in found.values():
                 _reject_unknown_rules(project)
+            narrowings = {root: Narrowing(project) for root, project in found.items()}
         except ConfigError as error:
             # The last settings that could be used hold until these are mended.
             if str(error) != self._complaint:
@@ -105,8 +110,7 @@ class Analyst:
             self._complaint = str(error)
             return
         self._complaint = ""
-        self._scanned = wanted
-        self._projects = found
+        self._projects, self._narrowings = found, narrowings
         for root in self._known.keys() - found.keys():
             del self._known[root]
 
@@ -147,7 +151,16 @@ class Analyst:
         # Of what is typed nothing is written, and later runs would leave out what is known here.
         cache = known.below if is_first and not project.contents else known.cache
         findings, _ = engine.findings_of(project, cache, progress, known.recollection)
-        return Examined(project, findings, documents, known.cache, known.recollection)
+        narrowing = self._narrowings[root].again(project)
+        return Examined(
+            project=project,
+            findings=findings,
+            shown=narrowing.of(findings.diagnostics, findings.excerpts).diagnostics,
+            narrowing=narrowing,
+            documents=documents,
+            cache=known.cache,
+            recollection=known.recollection,
+        )
 
     def _known_of(self, root: Path, project: Project) -> _Known:
         known = self._known.get(root)

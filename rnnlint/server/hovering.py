@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rnnlint import registry
 from rnnlint.commands.pages import page_of
+from rnnlint.project.source import LINE_END
 from rnnlint.registry import RuleInfo
 from rnnlint.reporting.page import render_markdown
 from rnnlint.statements import Comment, statement_comments
@@ -34,8 +35,7 @@ def page_at(text: str, offset: int, plugins: Sequence[str]) -> str | None:
 
 
 def _word_at(text: str, offset: int) -> str:
-    start = text.rfind("\n", 0, offset) + 1
-    for word in _WORD.finditer(text, start):
+    for word in _WORD.finditer(text, _line_start(text, offset)):
         if word.start() > offset:
             break
         if offset <= word.end():
@@ -43,8 +43,18 @@ def _word_at(text: str, offset: int) -> str:
     return ""
 
 
+def _line_at(text: str, offset: int) -> str:
+    end = LINE_END.search(text, offset)
+    return text[_line_start(text, offset) : end.start() if end else len(text)]
+
+
+def _line_start(text: str, offset: int) -> int:
+    return max(text.rfind(end, 0, offset) for end in "\r\n") + 1
+
+
 def _comment_at(text: str, offset: int) -> Comment | None:
-    if not mentions_suppression(text):
+    # All comments of a text are worth reading only if this one may be of the kind.
+    if not mentions_suppression(_line_at(text, offset)):
         return None
     for comment in statement_comments(text):
         if comment.start <= offset <= comment.start + len(comment.text):

@@ -52,11 +52,19 @@ class Places:
         return self._units.range(span, self._excerpts)
 
     def location(self, span: Span) -> types.Location:
-        """Where a place of evidence is; in a notebook that is not open, the notebook."""
+        """Where something is; in a notebook that is not open, whose cells have no addresses, the
+        notebook.
+        """
         uri = self.uri(span.path, span.cell)
         if uri is None:
             return types.Location(uri_of(self._absolute(span.path)), _NOWHERE)
         return types.Location(uri, self.range(span))
+
+    def words(self, span: Span) -> str:
+        """Where something is in a notebook that is not open, to stand before what is said of it."""
+        if self.uri(span.path, span.cell) is not None:
+            return ""
+        return f"cell {span.cell}:{span.location.row}:{span.location.column}: "
 
     def _absolute(self, path: str) -> str:
         return os.path.join(self._root, *path.split("/"))
@@ -72,11 +80,9 @@ def published(examined: Examined, units: Units) -> dict[str, Published]:
         versions.update((cell.uri, cell.version) for cell in document.cells or ())
         if document.cells is not None:  # its cells speak for it
             del versions[document.uri]
-    for diagnostic in examined.findings.diagnostics:
-        span = diagnostic.span
-        uri = places.uri(span.path, span.cell) if examined.is_reported(span.path) else None
-        if uri is not None:
-            found.setdefault(uri, []).append(protocol_diagnostic(diagnostic, places))
+    for diagnostic in examined.shown:
+        uri = places.location(diagnostic.span).uri
+        found.setdefault(uri, []).append(protocol_diagnostic(diagnostic, places))
     return {
         uri: Published(versions.get(uri), tuple(found.get(uri, ())))
         for uri in {**versions, **dict.fromkeys(found)}
@@ -87,15 +93,17 @@ def protocol_diagnostic(diagnostic: Diagnostic, places: Places) -> types.Diagnos
     """A finding with its evidence."""
     unused = diagnostic.code == UNUSED_CODE
     return types.Diagnostic(
-        range=places.range(diagnostic.span),
-        message=_message(diagnostic),
+        range=places.location(diagnostic.span).range,
+        message=places.words(diagnostic.span) + _message(diagnostic),
         severity=_SEVERITIES[diagnostic.level],
         code=diagnostic.code,
         code_description=types.CodeDescription(diagnostic.url),
         source=SOURCE,
         tags=[types.DiagnosticTag.Unnecessary] if unused else None,
         related_information=[
-            types.DiagnosticRelatedInformation(places.location(step.span), step.message)
+            types.DiagnosticRelatedInformation(
+                places.location(step.span), places.words(step.span) + step.message
+            )
             for step in diagnostic.trail
         ]
         or None,

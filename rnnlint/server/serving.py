@@ -30,7 +30,7 @@ from rnnlint.server.worker import Worker
 NAME = "rnnlint"
 WATCHED = (
     *(f"**/*{suffix}" for suffix in SUFFIXES),
-    *(f"**/{name}" for name in (*CONFIG_NAMES, ".gitignore")),
+    *(f"**/{name}" for name in (*CONFIG_NAMES, ".gitignore", "rnnlint-baseline.json")),
 )
 """What says on the disk what is found."""
 _NOTEBOOKS = types.NotebookDocumentSyncOptions(
