@@ -77,8 +77,11 @@ for _ in range(100):
 
 ## Fix safety
 The fix is unsafe: it makes the list a `ModuleList`, or the dict a `ModuleDict`. The model then has
-parameters that old checkpoints lack. It is offered where the list or dict is written out. An
-optimizer that lacks a module has no fix.
+parameters that old checkpoints lack. It is offered where the list or dict is written out.
+
+An optimizer that lacks a module is given its parameters beside those that it has, where these are
+written out: `Adam([*decoder.parameters(), *encoder.parameters()])`. There is no fix where the
+module has no name there, or is one with what the optimizer has: then a part of it may be meant.
 
 What nothing trained was not judged either. Rules that look at training, such as RNN201 and RNN301,
 see the layers from then on, and their advice is repaired in turn where it can be.
@@ -105,6 +108,7 @@ from rnnlint.api import (
     Step,
     events,
     modules,
+    optimise_too,
     register_layers,
     values,
 )
@@ -133,15 +137,16 @@ class ParametersNotOptimised(Rule):
                 place = _optimizer_place(steps[0]) if kept is None else kept.place
                 if place not in found:
                     found.add(place)
-                    yield self._found(program, backward, layer, steps[0], kept)
+                    yield self._found(program, backward, layer, steps, kept, missed)
 
     def _found(
         self,
         program: Program,
         backward: Backward,
         layer: values.Layer,
-        step: OptimizerEvent,
+        steps: list[OptimizerEvent],
         kept: Kept | None,
+        missed: list[values.Layer],
     ) -> Diagnostic:
         never = Step(layer.place or backward.place, f"the {layer.kind} that never changes")
         trained = Step(backward.place, "the loss depends on it")
@@ -154,12 +159,14 @@ class ParametersNotOptimised(Rule):
                 trail=[never, trained],
                 fix=register_layers(program, kept),
             )
+        step = steps[0]
         return self.report(
             program,
             _optimizer_place(step),
             f"the loss depends on {_article(layer.kind)} that is in no optimizer",
             help="give the optimizer the parameters of all modules that are trained",
             trail=[never, trained, Step(step.place, "this step leaves it as it is")],
+            fix=optimise_too(program, steps, [one for one in missed if not _kept(program, one)]),
         )
 
 

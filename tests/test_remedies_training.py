@@ -31,29 +31,29 @@ def repaired_text(folder: Path, program: str, rule: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("before", "loop", "turns"),
+    ("before", "loop", "milestone"),
     [
-        ("", "for _ in range(100):", "100"),
-        ("n = 7", "for epoch in range(1, n + 1):", "n"),
-        ("n = 7", "for epoch in range(n, 2 * n):", "2 * n - n"),
-        ("n, start = 7, 2", "for epoch in range(start, n + 1):", "n - start + 1"),
-        ("n = 7", "for epoch in range(0, n):", "n"),
-        ("n, done = 7, 2", "for epoch in range(done + 1, done + n + 1):", "n"),
-        ("", "for epoch in range(10, 110):", "100"),
-        ("n = 7", "for epoch in range(0, n, 2):", "len(range(0, n, 2))"),
-        ("import tqdm\nn = 7", "for epoch in tqdm.trange(n, desc='epochs'):", "n"),
-        ("from tqdm import tqdm\nn = 7", "for _, _ in enumerate(tqdm(range(n))):", "n"),
-        ("epochs = range(3, 7)", "for epoch in epochs:", "4"),
-        ("settings = {'epochs': 7}", "for _ in range(settings['epochs']):", "settings['epochs']"),
-        ("data = [1, 2]", "for _ in range(len(data) * 5):", "len(data) * 5"),
+        ("", "for _ in range(100):", "75"),
+        ("n = 70", "for epoch in range(1, n + 1):", "n * 3 // 4"),
+        ("n = 70", "for epoch in range(n, 2 * n):", "(2 * n - n) * 3 // 4"),
+        ("n, start = 70, 2", "for epoch in range(start, n + 1):", "(n - start + 1) * 3 // 4"),
+        ("n = 70", "for epoch in range(0, n):", "n * 3 // 4"),
+        ("n, done = 70, 2", "for epoch in range(done + 1, done + n + 1):", "n * 3 // 4"),
+        ("", "for epoch in range(10, 110):", "75"),
+        ("n = 70", "for epoch in range(0, n, 2):", "len(range(0, n, 2)) * 3 // 4"),
+        ("import tqdm\nn = 70", "for epoch in tqdm.trange(n, desc='epochs'):", "n * 3 // 4"),
+        ("from tqdm import tqdm\nn = 70", "for _, _ in enumerate(tqdm(range(n))):", "n * 3 // 4"),
+        ("epochs = range(3, 43)", "for epoch in epochs:", "30"),
+        ("to = {'end': 70}", "for _ in range(to['end']):", "to['end'] * 3 // 4"),
+        ("data = [1, 2]", "for _ in range(len(data) * 5):", "(len(data) * 5) * 3 // 4"),
     ],
 )
 def test_a_schedule_takes_as_long_as_the_loop(
-    tmp_path: Path, before: str, loop: str, turns: str
+    tmp_path: Path, before: str, loop: str, milestone: str
 ) -> None:
     program = f"{HEAD}{before}\n{loop}\n{STEP.format(indent='    ')}"
     text = repaired_text(tmp_path, program, "RNN301")
-    assert f"CosineAnnealingLR(optimizer, T_max={turns})\n" in text
+    assert f"MultiStepLR(optimizer, milestones=[{milestone}])\n" in text
     assert text.endswith("    optimizer.step()\n    scheduler.step()\n")
 
 
@@ -62,12 +62,13 @@ def test_a_schedule_takes_as_long_as_the_loop(
     [
         ("import itertools", "for _ in itertools.count():"),
         ("EPOCHS = 1", "for _ in range(EPOCHS):"),
+        ("EPOCHS = 9", "for _ in range(EPOCHS):"),
         ("def ask():\n    return int(input())", "for _ in range(ask()):"),
         ("loss = torch.ones(1)", "while loss.item() > 0.1:"),
         ("names = open('names')", "for name in names:"),
     ],
 )
-def test_no_schedule_is_made_up_for_a_loop_of_unknown_or_no_length(
+def test_no_schedule_is_made_up_for_a_loop_of_unknown_or_little_length(
     tmp_path: Path, before: str, loop: str
 ) -> None:
     program = f"{HEAD}{before}\n{loop}\n{STEP.format(indent='    ')}"
@@ -98,9 +99,9 @@ def test_a_count_that_decides_when_to_step_makes_no_schedule(tmp_path: Path) -> 
 
 
 def test_what_names_an_epoch_is_bound_before_the_schedule(tmp_path: Path) -> None:
-    program = f"{HEAD}epochs = 7\nfor _ in range(epochs):\n{STEP.format(indent='    ')}"
+    program = f"{HEAD}epochs = 70\nfor _ in range(epochs):\n{STEP.format(indent='    ')}"
     text = repaired_text(tmp_path, program, "RNN301")
-    assert text.index("epochs = 7") < text.index("scheduler = ")
+    assert text.index("epochs = 70") < text.index("scheduler = ")
 
 
 @pytest.mark.parametrize(

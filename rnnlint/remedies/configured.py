@@ -6,11 +6,11 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Statement
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
+from rnnlint.remedies.decaying import late_drop
 from rnnlint.semantics import values
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place
 
-_COSINE = "{torch.optim.lr_scheduler.CosineAnnealingLR}"
 _EPOCHS = "self.trainer.max_epochs"
 
 
@@ -41,7 +41,7 @@ def schedule_in_lightning(
     if value is None:
         raise CannotPlaceError("nothing is returned")
     scheduler = scope.fresh("scheduler", "lr_scheduler")
-    built = f"{scheduler} = {_COSINE}({name}, T_max={_EPOCHS})"
+    built = late_drop(scheduler, name, _EPOCHS)
     text = layout.text[value.start : value.end]
     line = operations.Insert(place.path, returned.start, returned.end, (built,), "before")
     return (line, _with_scheduler(place.path, value, name, scheduler, text))
@@ -69,8 +69,7 @@ def _named_first(
     layout = program.code.layout(place.path)
     line = layout.newline + layout.indentation(statement.start)
     behind = (
-        f"{line}{scheduler} = {_COSINE}({optimizer}, T_max={_EPOCHS})"
-        f"{line}return [{optimizer}], [{scheduler}]"
+        f"{line}{late_drop(scheduler, optimizer, _EPOCHS)}{line}return [{optimizer}], [{scheduler}]"
     )
     return (
         operations.Replace(place.path, keyword.start, keyword.end, f"{optimizer} = "),

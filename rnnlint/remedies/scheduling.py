@@ -10,6 +10,7 @@ from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError, Layout
 from rnnlint.lowering import ir
 from rnnlint.remedies.configured import schedule_in_lightning
+from rnnlint.remedies.decaying import FEW, late_drop
 from rnnlint.remedies.epochs import Epochs
 from rnnlint.remedies.stepping import epochs_of
 from rnnlint.remedies.turns import number_of_turns
@@ -17,9 +18,8 @@ from rnnlint.semantics import values
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Value
 
-_COSINE = "{torch.optim.lr_scheduler.CosineAnnealingLR}"
 _OPTIMIZER = re.compile(r"optimi[sz]er|optim(?![a-z])|(?<![a-z])opt(?![a-z])", re.IGNORECASE)
-_MESSAGE = "let the rate fall along a cosine"
+_MESSAGE = "lower the rate for the last quarter of the training"
 _WORD = re.compile(r"(?<![\w.\"'])[A-Za-z_]\w*")
 
 
@@ -52,13 +52,12 @@ def _operations(program: Program, optimizer: values.Thing) -> tuple[operations.A
 def _scheduled(epochs: Epochs, optimizer: Value) -> list[operations.AnyOperation]:
     name = _name(epochs, optimizer)
     count = number_of_turns(epochs.layout, epochs.node, epochs.scope)
-    if epochs.turns == 1:
-        raise CannotPlaceError("a single epoch ends before the rate would fall")
+    if epochs.turns is not None and epochs.turns < FEW:
+        raise CannotPlaceError("so few epochs are better trained at one rate")
     scheduler = scheduler_name(epochs, name)
     needs = frozenset(_WORD.findall(count))
-    built = f"{scheduler} = {_COSINE}({name}, T_max={count})"
     return [
-        epochs.before((built,), name, needs),
+        epochs.before((late_drop(scheduler, name, count),), name, needs),
         epochs.in_each_turn((f"{scheduler}.step()",)),
     ]
 
