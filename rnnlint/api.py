@@ -29,6 +29,7 @@ from rnnlint.remedies.ignoring import ignore_padding
 from rnnlint.remedies.masking import mask_padding
 from rnnlint.remedies.metrics import watch_loss
 from rnnlint.remedies.modes import evaluate_in_mode, train_in_mode
+from rnnlint.remedies.optimising import optimise_too
 from rnnlint.remedies.ordering import move_clip, move_scheduler, unscale_before
 from rnnlint.remedies.packed_data import take_data, unpack_output
 from rnnlint.remedies.registering import register_layers
@@ -125,6 +126,7 @@ __all__ = [
     "move_to_forget_gate",
     "operations",
     "raise_forget_bias",
+    "optimise_too",
     "read_last_step",
     "read_last_valid",
     "register_layers",
