@@ -92,7 +92,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnnlint.api import Applicability, Cause, Diagnostic, Level, Opaque, OptimizerEvent, Program, Rule, Stage, Step, schedule, values
+from rnnlint.api import (
+    Applicability,
+    Cause,
+    Diagnostic,
+    Level,
+    Opaque,
+    OptimizerEvent,
+    Program,
+    Rule,
+    Step,
+    schedule,
+    values,
+)
 
 HINTS = ("sched", "lr", "warm", "rate", "decay", "anneal", "train", "fit", "engine", "init")
 
@@ -105,7 +117,6 @@ class MissingLrScheduler(Rule):
         "the run depends on one value of the rate, which is too small to move at first or too "
         "large to settle in the end"
     )
-    lacks = Stage.SCHEDULE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         by_place: dict[values.Place, list[values.Thing]] = {}
