@@ -147,3 +147,59 @@ def test_sparse_gradients_are_not_clipped(tmp_path: Path) -> None:
         "    optimizer.step()\n"
     )
     assert repaired_text(tmp_path, program, "RNN201") == program
+
+
+LIGHTNING = """\
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+class Lit(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, 8, batch_first=True)
+
+    def training_step(self, batch, batch_idx):
+        loss = self.rnn(batch)[0].pow(2).mean()
+        self.log("train_loss", loss)
+        return loss
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters())
+        {built}
+        return {returned}
+
+
+pl.Trainer(max_epochs=10).fit(Lit(), [torch.randn(4, 7, 3)])
+"""
+NAMED = "scheduler = ReduceLROnPlateau(optimizer)"
+TOLD = '{"scheduler": %s, "monitor": "train_loss"}'
+
+
+@pytest.mark.parametrize(
+    ("built", "returned", "repaired"),
+    [
+        (NAMED, "[optimizer], [scheduler]", f"[optimizer], [{TOLD % 'scheduler'}]"),
+        (
+            "self.scheduler = ReduceLROnPlateau(optimizer)",
+            "[optimizer], [self.scheduler]",
+            f"[optimizer], [{TOLD % 'self.scheduler'}]",
+        ),
+        (
+            "pass",
+            '{"optimizer": optimizer, "lr_scheduler": ReduceLROnPlateau(optimizer)}',
+            f'{{"optimizer": optimizer, "lr_scheduler": {TOLD % "ReduceLROnPlateau(optimizer)"}}}',
+        ),
+        (NAMED, '[optimizer], [{"scheduler": scheduler}]', f"[optimizer], [{TOLD % 'scheduler'}]"),
+        # The name is that of a dictionary already.
+        ('plan = {"scheduler": ReduceLROnPlateau(optimizer)}', "[optimizer], [plan]", None),
+    ],
+)
+def test_lightning_is_told_what_to_watch(
+    tmp_path: Path, built: str, returned: str, repaired: str | None
+) -> None:
+    program = LIGHTNING.format(built=built, returned=returned)
+    expected = LIGHTNING.format(built=built, returned=repaired or returned)
+    assert repaired_text(tmp_path, program, "RNN304") == expected

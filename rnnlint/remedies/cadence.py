@@ -8,6 +8,7 @@ from rnnlint.fixing.layout import CannotPlaceError, Layout, Statement
 from rnnlint.fixing.scopes import Scope
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
+from rnnlint.remedies.lightning import tell_lightning
 from rnnlint.remedies.stepping import epochs_of, name_in
 from rnnlint.semantics import events, values
 from rnnlint.semantics.events import OptimizerEvent
@@ -109,42 +110,7 @@ def _alone(program: Program, scheduling: OptimizerEvent) -> Statement:
 
 
 def _told_to_lightning(layout: Layout, scheduling: OptimizerEvent) -> operations.AnyOperation:
-    """`{"scheduler": scheduler, "interval": "step"}` in what `configure_optimizers` returns."""
     node = layout.statement_at(scheduling.place.start).node
     if not isinstance(node, ir.Return) or node.value is None:
         raise CannotPlaceError("what Lightning is given is not written out here")
-    path, given = scheduling.place.path, _scheduler_in(node.value)
-    text = layout.text[given.start : given.end]
-    quote = layout.quote
-    interval = f"{quote}interval{quote}: {quote}step{quote}"
-    if not isinstance(given, ir.Dict):
-        told = f"{{{quote}scheduler{quote}: {text}, {interval}}}"
-        return operations.Replace(path, given.start, given.end, told)
-    if any(key is None for key in given.keys) or not text.startswith("{"):
-        raise CannotPlaceError("the entries are not written out")
-    known = _entry(given, "interval")
-    if known is not None:
-        return operations.Replace(path, known.start, known.end, f"{quote}step{quote}")
-    last = given.values[-1]
-    return operations.Replace(path, last.end, last.end, f", {interval}")
-
-
-def _scheduler_in(value: ir.Expr) -> ir.Expr:
-    """The one scheduler in `[optimizer], [scheduler]` or `{..., "lr_scheduler": scheduler}`."""
-    found: ir.Expr | None = None
-    if isinstance(value, ir.Dict):
-        found = _entry(value, "lr_scheduler")
-    elif isinstance(value, ir.Sequence) and len(value.elements) == 2:
-        second = value.elements[1]
-        if isinstance(second, ir.Sequence) and len(second.elements) == 1:
-            found = second.elements[0]
-    if not isinstance(found, (ir.Name, ir.Attribute, ir.Call, ir.Dict)):
-        raise CannotPlaceError("what is returned has another form")
-    return found
-
-
-def _entry(given: ir.Dict, name: str) -> ir.Expr | None:
-    pairs = zip(given.keys, given.values, strict=True)
-    return next(
-        (one for key, one in pairs if isinstance(key, ir.Const) and key.value == name), None
-    )
+    return tell_lightning(layout, scheduling, node.value, "interval", "step")

@@ -12,6 +12,7 @@ from rnnlint.fixing.bindings import names_bound
 from rnnlint.fixing.layout import CannotPlaceError, Statement, place_in
 from rnnlint.lowering import ir
 from rnnlint.remedies.epochs import Epochs
+from rnnlint.remedies.lightning import tell_lightning
 from rnnlint.semantics import values
 from rnnlint.semantics.events import OptimizerEvent
 from rnnlint.semantics.program import Program
@@ -107,27 +108,5 @@ def _monitored(
         raise CannotPlaceError("the class is not seen")
     start, end = layout.extent(owner)
     logged = {match["name"] for match in _LOGGED.finditer(layout.text, start, end)}
-    entry = f'"monitor": "{_loss_among(logged)}"'
-    if isinstance(value, ir.Dict):
-        return _one_more(event.place.path, value, entry)
-    if isinstance(value, ir.Sequence) and len(value.elements) == 2:
-        schedulers = value.elements[1]
-        if isinstance(schedulers, ir.Sequence) and len(schedulers.elements) == 1:
-            one = schedulers.elements[0]
-            if isinstance(one, ir.Name):
-                code = f'{{"scheduler": {one.id}, {entry}}}'
-                return operations.Replace(event.place.path, one.start, one.end, code)
-            if isinstance(one, ir.Dict):
-                return _one_more(event.place.path, one, entry)
-    raise CannotPlaceError("what is returned has another form")
-
-
-def _one_more(path: str, given: ir.Dict, entry: str) -> operations.AnyOperation:
-    """An entry more for the dictionary that holds the scheduler."""
-    for key, value in zip(given.keys, given.values, strict=True):
-        if isinstance(key, ir.Const) and key.value == "lr_scheduler" and isinstance(value, ir.Dict):
-            return _one_more(path, value, entry)
-    if not given.values:
-        raise CannotPlaceError("the dictionary is empty")
-    last = given.values[-1].end
-    return operations.Replace(path, last, last, f", {entry}")
+    loss = _loss_among(logged)
+    return tell_lightning(layout, event, value, "monitor", loss)
