@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from rnnlint.diagnostic import Applicability, Cause, Diagnostic, Fix, Level
+from rnnlint.diagnostic import Applicability, Cause, Diagnostic, Fix, Level, Stage
 from rnnlint.fixing import operations
 from rnnlint.fixing.layout import CannotPlaceError
 from rnnlint.fixing.renaming import renamed
@@ -102,6 +102,7 @@ __all__ = [
     "Reading",
     "Reshaped",
     "Rule",
+    "Stage",
     "Step",
     "clear_gradients",
     "clip_after",
@@ -125,8 +126,8 @@ __all__ = [
     "move_scheduler",
     "move_to_forget_gate",
     "operations",
-    "raise_forget_bias",
     "optimise_too",
+    "raise_forget_bias",
     "read_last_step",
     "read_last_valid",
     "register_layers",
@@ -162,7 +163,7 @@ class Rule:
     `code` and `name` come from the module's file: `rnn101_unpacked_padded_input.py`
     is RNN101, unpacked-padded-input.  `cause` is the family of faults that it finds one of,
     and `effect` says what this does to training, in one sentence without a full stop that
-    begins in lower case.
+    begins in lower case.  `lacks` is the stage of a training step that the rule misses, if one.
     """
 
     code: ClassVar[str]
@@ -171,6 +172,7 @@ class Rule:
     fixable: ClassVar[Applicability | None] = None
     cause: ClassVar[Cause] = Cause.OTHER
     effect: ClassVar[str] = ""
+    lacks: ClassVar[Stage | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -210,4 +212,5 @@ class Rule:
             fix=fix,
             cause=self.cause,
             effect=self.effect if effect is None else effect,
+            lacks=self.lacks,
         )

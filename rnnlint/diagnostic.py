@@ -74,6 +74,20 @@ _SHARES = {
 }
 
 
+class Stage(enum.Enum):
+    """What a training step is made of, in the order in which data and gradients go."""
+
+    DATA = "data"
+    BATCH = "batch"
+    LAYERS = "layers"
+    LOSS = "loss"
+    CLEAR = "clear"
+    BACKWARD = "backward"
+    CLIP = "clip"
+    STEP = "step"
+    SCHEDULE = "schedule"
+
+
 class Location(msgspec.Struct, frozen=True, order=True):
     """A position in a text: row from 1, column from 1 in code points."""
 
@@ -138,8 +152,8 @@ class Diagnostic(msgspec.Struct, frozen=True):
 
     `message` says what is wrong in one sentence without a full stop, `help` what
     to do about it, and `trail` lists the places that prove it, in the order in
-    which the data reaches them.  `cause` is the family of the fault, and `effect`
-    says what it does to training.
+    which the data reaches them.  `cause` is the family of the fault, `effect` says what
+    it does to training, and `lacks` which stage is missing, where one is.
     """
 
     code: str
@@ -152,6 +166,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     fix: Fix | None = None
     cause: Cause = Cause.NONE
     effect: str = ""
+    lacks: Stage | None = None
 
     @property
     def url(self) -> str:

@@ -5,25 +5,9 @@ Plain values like diagnostics: the cache keeps them, reports draw them.
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
-from rnnlint.diagnostic import Span
-
-
-class Stage(enum.Enum):
-    """What a training step is made of, in the order in which data and gradients go."""
-
-    DATA = "data"
-    BATCH = "batch"
-    LAYERS = "layers"
-    LOSS = "loss"
-    CLEAR = "clear"
-    BACKWARD = "backward"
-    CLIP = "clip"
-    STEP = "step"
-    SCHEDULE = "schedule"
+from rnnlint.diagnostic import Span, Stage
 
 
 class Stop(msgspec.Struct, frozen=True):

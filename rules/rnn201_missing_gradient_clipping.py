@@ -109,6 +109,7 @@ from rnnlint.api import (
     OptimizerEvent,
     Program,
     Rule,
+    Stage,
     Step,
     clip_after,
     clip_in_trainer,
@@ -130,6 +131,7 @@ class MissingGradientClipping(Rule):
     fixable = Applicability.SAFE
     cause = Cause.CLIPPING
     effect = "a single huge gradient can undo what was learnt, and the loss jumps or becomes NaN"
+    lacks = Stage.CLIP
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

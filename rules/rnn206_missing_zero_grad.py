@@ -81,6 +81,7 @@ from rnnlint.api import (
     OptimizerEvent,
     Program,
     Rule,
+    Stage,
     Step,
     clear_gradients,
     values,
@@ -95,6 +96,7 @@ class MissingZeroGrad(Rule):
         "each step moves by the sum of all gradients so far, so the updates grow until nothing "
         "is learnt"
     )
+    lacks = Stage.CLEAR
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

@@ -101,6 +101,7 @@ from rnnlint.api import (
     OptimizerEvent,
     Program,
     Rule,
+    Stage,
     Step,
     schedule,
     values,
@@ -117,6 +118,7 @@ class MissingLrScheduler(Rule):
         "the run depends on one value of the rate, which is too small to move at first or too "
         "large to settle in the end"
     )
+    lacks = Stage.SCHEDULE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         by_place: dict[values.Place, list[values.Thing]] = {}

@@ -77,6 +77,7 @@ from rnnlint.api import (
     OptimizerEvent,
     Program,
     Rule,
+    Stage,
     Step,
     step_scheduler,
     values,
@@ -88,6 +89,7 @@ class SchedulerNeverStepped(Rule):
     fixable = Applicability.UNSAFE
     cause = Cause.SCHEDULE
     effect = "the rate keeps its first value, and the decay that is configured never happens"
+    lacks = Stage.SCHEDULE
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         for attached in program.of(OptimizerEvent):

@@ -66,6 +66,7 @@ from rnnlint.api import (
     OptimizerEvent,
     Program,
     Rule,
+    Stage,
     Step,
     values,
 )
@@ -75,6 +76,7 @@ class OptimizerNeverStepped(Rule):
     level = Level.ERROR
     cause = Cause.LOOP
     effect = "no weight ever changes"
+    lacks = Stage.STEP
 
     def check(self, program: Program) -> Iterator[Diagnostic]:
         found: set[values.Place] = set()

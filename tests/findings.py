@@ -14,10 +14,11 @@ from rnnlint.diagnostic import (
     Location,
     Notice,
     Span,
+    Stage,
     TrailStep,
     Withheld,
 )
-from rnnlint.flow import Flow, Stage, Stop
+from rnnlint.flow import Flow, Stop
 from rnnlint.reporting.page import Page
 
 SOURCES = {
@@ -134,6 +135,7 @@ UNCLIPPED = Diagnostic(
     ),
     cause=Cause.CLIPPING,
     effect="one huge gradient can undo what was learnt",
+    lacks=Stage.CLIP,
 )
 NOTEBOOK = Diagnostic(
     code="RNN303",
@@ -153,6 +155,7 @@ MULTILINE = Diagnostic(
     span=span_of("train.py", "torch.optim.Adam", "in loader:"),
     help="add a scheduler",
     cause=Cause.SCHEDULE,
+    lacks=Stage.SCHEDULE,
 )
 SKIPPED = (
     Notice("broken.ipynb", "is not valid JSON"),

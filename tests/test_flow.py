@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rnnlint import engine
-from rnnlint.flow import Flow, Stage
+from rnnlint.diagnostic import Stage
+from rnnlint.flow import Flow
 
 HEAD = """\
 import torch

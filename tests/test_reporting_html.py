@@ -19,8 +19,8 @@ from findings import FLOW, MISMATCH, NOTEBOOK, PADDED, REPORT, UNCLIPPED, Report
 
 from rnnlint import engine
 from rnnlint.commands.pages import pages_of
-from rnnlint.diagnostic import Location, Notice, Span, TrailStep
-from rnnlint.flow import Flow, Stage
+from rnnlint.diagnostic import Location, Notice, Span, Stage, TrailStep
+from rnnlint.flow import Flow
 from rnnlint.reporting.html import render
 from rnnlint.reporting.html.markdown import html as from_markdown
 from rnnlint.reporting.html.standing import stations

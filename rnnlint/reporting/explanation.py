@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from rnnlint.diagnostic import Applicability, Cause, Diagnostic, Level
-from rnnlint.reporting.layout import counted, printable, sentence, wrapped
+from rnnlint.reporting.layout import counted, labelled, printable, sentence, wrapped
 from rnnlint.reporting.report import Report, place
 from rnnlint.reporting.style import Style
 
@@ -84,9 +84,9 @@ def _cause(
         for line in wrapped(where, room, indent=2):
             yield pad + line
     if first.effect:
-        yield from _labelled("Effect: ", sentence(first.effect), pad, style)
+        yield from labelled("Effect: ", sentence(first.effect), pad, style, indent=2)
     if first.cause.share:
-        yield from _labelled("How often: ", _frequency(first.cause), pad, style)
+        yield from labelled("How often: ", _frequency(first.cause), pad, style, indent=2)
     yield from _repair(findings, paths, pad, style)
 
 
@@ -102,7 +102,8 @@ def _repair(
     fixes = [each.fix for each in findings if each.fix is not None]
     if not fixes:
         if findings[0].help:
-            yield from _labelled("Repair by hand: ", sentence(findings[0].help), pad, style)
+            by_hand = sentence(findings[0].help)
+            yield from labelled("Repair by hand: ", by_hand, pad, style, indent=2)
         return
     unsafe = any(fix.applicability is Applicability.UNSAFE for fix in fixes)
     # One line, however long, so that it can be copied.
@@ -110,13 +111,6 @@ def _repair(
     words += ["--select", findings[0].code, *paths]
     some = "" if len(fixes) == len(findings) else f" ({len(fixes):,} of {len(findings):,} places)"
     yield f"{pad}{style.remedy('Repair:')} {printable(shlex.join(words))}{some}"
-
-
-def _labelled(label: str, text: str, pad: str, style: Style) -> Iterator[str]:
-    lines = wrapped(label + text, style.width - len(pad), indent=2)
-    yield pad + style.remedy(label.rstrip()) + lines[0][len(label) - 1 :]
-    for line in lines[1:]:
-        yield pad + line
 
 
 def _named(findings: Sequence[Diagnostic]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Fix, Location, Span, TrailStep
 from rnnlint.reporting.hunks import Hunk, differing, hunks
-from rnnlint.reporting.layout import ELLIPSIS, cropped, printable, width_of, wrapped
+from rnnlint.reporting.layout import ELLIPSIS, cropped, labelled, printable, width_of, wrapped
 from rnnlint.reporting.report import FIXABLE, Report, excerpt_key, file_or_cell, is_fixable, place
 from rnnlint.reporting.style import Style
 
@@ -148,11 +148,7 @@ def _from_column(line: str, left: int, room: int) -> str:
 
 
 def _labelled(label: str, text: str, gutter: int, style: Style) -> Iterator[str]:
-    pad = " " * (gutter + 1)
-    lines = wrapped(label + text, style.width - len(pad), indent=len(label))
-    yield pad + style.remedy(label.rstrip()) + lines[0][len(label) - 1 :]
-    for line in lines[1:]:
-        yield pad + line
+    return labelled(label, text, " " * (gutter + 1), style, indent=len(label))
 
 
 def _underlined(span: Span, line: str, gutter: int, style: Style) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
+from rnnlint.reporting.style import Style
+
 TAB = "    "
 """What a tab in a source line is shown as: terminals disagree about tabs."""
 ELLIPSIS = "..."
@@ -52,6 +54,14 @@ def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
         else:
             lines += _wrapped_paragraph(printable(paragraph), width, indent, prefix)
     return lines
+
+
+def labelled(label: str, text: str, pad: str, style: Style, indent: int) -> Iterator[str]:
+    """Yield the lines of `text` behind a label that introduces what to do, each behind `pad`."""
+    lines = wrapped(label + text, style.width - len(pad), indent)
+    yield pad + style.remedy(label.rstrip()) + lines[0][len(label) - 1 :]
+    for line in lines[1:]:
+        yield pad + line
 
 
 def cropped(line: str, start: int, end: int, width: int) -> tuple[str, int, int]:

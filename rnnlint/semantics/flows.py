@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rnnlint.flow import Flow, Stage, Stop
+from rnnlint.diagnostic import Stage
+from rnnlint.flow import Flow, Stop
 from rnnlint.semantics import events, values
 from rnnlint.semantics.program import Program
 from rnnlint.semantics.values import Place

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from rnnlint import __version__
-from rnnlint.diagnostic import Level
-from rnnlint.flow import Flow, Stage
+from rnnlint.diagnostic import Level, Stage
+from rnnlint.flow import Flow
 from rnnlint.reporting.closing import closing
 from rnnlint.reporting.html import markdown
 from rnnlint.reporting.html.elements import element, text

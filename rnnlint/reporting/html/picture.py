@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import msgspec
 
-from rnnlint.diagnostic import Diagnostic
-from rnnlint.flow import Stage
+from rnnlint.diagnostic import Diagnostic, Stage
 from rnnlint.reporting.html.elements import element, text
 from rnnlint.reporting.html.standing import Station
 from rnnlint.reporting.layout import counted

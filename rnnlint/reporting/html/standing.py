@@ -6,17 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rnnlint.diagnostic import Diagnostic, Span
-from rnnlint.flow import Flow, Stage, Stop
-
-_MISSING = {
-    "RNN201": Stage.CLIP,
-    "RNN206": Stage.CLEAR,
-    "RNN301": Stage.SCHEDULE,
-    "RNN302": Stage.SCHEDULE,
-    "RNN607": Stage.STEP,
-}
-"""The rules that say of a stage that it is missing; that none was seen does not say so."""
+from rnnlint.diagnostic import Diagnostic, Span, Stage
+from rnnlint.flow import Flow, Stop
 
 
 class Station(msgspec.Struct, frozen=True):
@@ -27,6 +18,7 @@ class Station(msgspec.Struct, frozen=True):
     found: tuple[int, ...]
     """Which findings concern it, by their rank from 0."""
     is_missing: bool
+    """Whether a finding says so; that nothing was seen of it does not."""
 
     @property
     def absence(self) -> str:
@@ -46,7 +38,7 @@ def stations(flow: Flow, report: Sequence[Diagnostic], is_alone: bool) -> list[S
     missing: set[Stage] = set()
     for rank, diagnostic in enumerate(report):
         stage = _stage_of(diagnostic, flow)
-        lacks = _MISSING.get(diagnostic.code)
+        lacks = diagnostic.lacks
         if lacks is not None and (stage is not None or is_alone):
             stage = lacks
             missing.add(lacks)
