@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from programs import analysed, only, option_of, the_call
+from programs import analysed, only, option_of, the_call, the_input
 
 from rnnlint.semantics import events, values
 
@@ -364,3 +364,39 @@ def test_calls_that_multiply_come_to_an_end() -> None:
     )
     program = analysed(f"layer = nn.LSTM(8, 16)\n{nested}def f30():\n    pass\nf0()\n")
     assert program.of(events.LayerCall)
+
+
+NAMED = {
+    "collated": """
+class Rows(Dataset):
+    def __getitem__(self, index):
+        return Pair(torch.zeros(5, 8), torch.zeros(1))
+
+for pair in DataLoader(Rows(), batch_size=4):
+    read = pair.x
+""",
+    "with a tensor that was changed in place": """
+pair = Pair(torch.zeros(4, 5, 8), torch.zeros(4))
+pair.x.detach_()
+read = pair.x
+""",
+    "detached": """
+pair = detach_state(Pair(torch.zeros(4, 5, 8), torch.zeros(4)))
+read = pair.x
+""",
+}
+
+
+@pytest.mark.parametrize("how", NAMED)
+def test_a_named_tuple_stays_one(how: str) -> None:
+    program = analysed(
+        f"""
+from collections import namedtuple
+from rnnlint.runtime import detach_state
+
+Pair = namedtuple("Pair", "x y")
+{NAMED[how]}
+nn.LSTM(8, 16, batch_first=True)(read)
+"""
+    )
+    assert not the_input(program).open

@@ -246,7 +246,7 @@ def _detached(state: Value) -> Value:
     if isinstance(state, values.Union):
         return joins.join_results([_detached(member) for member in state.members])
     if isinstance(state, values.Tuple):
-        return values.Tuple(tuple(_detached(item) for item in state.items))
+        return values.of_its_kind(state, map(_detached, state.items))
     if isinstance(state, values.ListObject) and state.fields["items"] is not None:
         return values.ListObject(tuple(_detached(item) for item in state.fields["items"]))
     if isinstance(state, values.DictObject) and state.fields["rest"] is None:

@@ -442,7 +442,7 @@ def _collated(sample: Value, place: Place) -> Value:
     if all(map(_is_number, values.members(sample))):
         return Tensor(axes=axes.of_batch(0, place)[:1], open=False)
     if isinstance(sample, values.Tuple):
-        return values.Tuple(tuple(default_collate(item, place) for item in sample.items))
+        return values.of_its_kind(sample, [default_collate(item, place) for item in sample.items])
     if isinstance(sample, values.DictObject):
         entries = {k: default_collate(v, place) for k, v in sample.fields["entries"].items()}
         return values.DictObject(entries, sample.fields["rest"])

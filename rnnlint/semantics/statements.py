@@ -110,7 +110,7 @@ def _replaced(held: Any, before: values.Tensor, after: values.Tensor) -> Any:
     if held is before or (before.calls and held == before):
         return after
     if isinstance(held, values.Tuple) and any(item is before for item in held.items):
-        return values.Tuple(tuple(_replaced(item, before, after) for item in held.items))
+        return values.of_its_kind(held, [_replaced(item, before, after) for item in held.items])
     return held
 
 
