@@ -17,7 +17,6 @@ import asyncio
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from compare import run
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 from readme import put_table
@@ -140,13 +140,8 @@ def processor_seconds(process: int) -> float | None:
 
 def cold_check(tree: Path) -> tuple[float, float]:
     """Seconds that a whole run takes that finds no cache, on the clock and of processors."""
-    before = os.times()
-    begun = time.perf_counter()
-    command = [sys.executable, "-m", "rnnlint", "check", "--no-cache", "--exit-zero", "--quiet"]
-    subprocess.run(command, cwd=tree, env=ENVIRONMENT, check=True, capture_output=True)
-    seconds, after = time.perf_counter() - begun, os.times()
-    used = after.children_user + after.children_system
-    return seconds, used - before.children_user - before.children_system
+    taken = run([sys.executable, "-m", "rnnlint", "check", "--no-cache", "--quiet"], cwd=tree)
+    return taken.wall, taken.cpu
 
 
 def table(cold: tuple[float, float], measured: Measured) -> str:
