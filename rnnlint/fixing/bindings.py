@@ -37,6 +37,27 @@ def binds(node: ir.Stmt, name: str) -> bool:
     return name in set(names_bound((node,)))
 
 
+def given(nodes: Iterable[ir.Node]) -> Iterator[tuple[str, int, ir.Expr]]:
+    """What plain assignments give to names: the name, where its statement begins, the value."""
+    for node in nodes:
+        if isinstance(node, ir.Assign) and node.value is not None:
+            for target in node.targets:
+                for name, value in _parts(target, node.value):
+                    yield name, node.start, value
+
+
+def _parts(target: ir.Expr, value: ir.Expr) -> Iterator[tuple[str, ir.Expr]]:
+    """The part of a value that each name of a target gets: of `a, b = x, y` one of both."""
+    if isinstance(target, ir.Name):
+        yield target.id, value
+    elif isinstance(target, ir.Sequence):
+        size = len(target.elements)
+        is_written_out = isinstance(value, ir.Sequence) and len(value.elements) == size
+        inner = value.elements if is_written_out else (value,) * size
+        for element, part in zip(target.elements, inner, strict=True):
+            yield from _parts(element, part)
+
+
 def _targets(targets: tuple[ir.Expr | None, ...]) -> Iterator[str]:
     for target in targets:
         if isinstance(target, ir.Name):

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import msgspec
 
-from rnnlint.fixing.bindings import names_bound
+from rnnlint.fixing.bindings import given, names_bound
 from rnnlint.lowering import ir
 from rnnlint.project.notebook import Cell
 from rnnlint.project.source import LINE_END, newline_of
@@ -67,6 +67,7 @@ class Layout:
         self.newline = self._newline(cells or ())
         self._names_in: dict[int, frozenset[str]] = {}
         self._nodes_in: dict[int, tuple[ir.Node, ...]] = {}
+        self._given_in: dict[int, dict[str, list[tuple[int, ir.Expr]]]] = {}
 
     def _newline(self, cells: Sequence[Cell]) -> str:
         """What the lines of a file, or of a notebook's cells, end in."""
@@ -91,6 +92,15 @@ class Layout:
         known = self._nodes_in.get(id(block))
         if known is None:
             known = self._nodes_in[id(block)] = tuple(ir.nodes_in(block))
+        return known
+
+    def given_in(self, block: tuple[ir.Stmt, ...]) -> dict[str, list[tuple[int, ir.Expr]]]:
+        """What a block of the file assigns to each name, with where the statement begins."""
+        known = self._given_in.get(id(block))
+        if known is None:
+            known = self._given_in[id(block)] = {}
+            for name, start, value in given(self.nodes_in(block)):
+                known.setdefault(name, []).append((start, value))
         return known
 
     def names_in(self, block: tuple[ir.Stmt, ...]) -> frozenset[str]:

@@ -42,6 +42,10 @@ class Scope:
         """Every node of its body, parents first."""
         return self._layout.nodes_in(self.body)
 
+    def given(self, name: str) -> list[tuple[int, ir.Expr]]:
+        """What plain assignments give to a name, with where each of them begins."""
+        return self._layout.given_in(self.body).get(name, [])
+
     def names(self) -> frozenset[str]:
         """Every name that stands in it."""
         return self._layout.names_in(self.body) | {one.name for one in self.parameters}
@@ -84,29 +88,8 @@ def origins(scope: Scope, value: ir.Node, before: int) -> list[ir.Node]:
         for node in ir.nodes_in(expression):
             if isinstance(node, ir.Name) and node.id not in known:
                 known.add(node.id)
-                found += _bound_to(scope, node.id, before)
+                found += [value for start, value in scope.given(node.id) if start < before]
     return found
-
-
-def _bound_to(scope: Scope, name: str, before: int) -> list[ir.Expr]:
-    """What a name is bound to by plain assignments."""
-    return [
-        value
-        for node in scope.nodes()
-        if isinstance(node, ir.Assign) and node.value is not None and node.start < before
-        for target in node.targets
-        for value in _parts_of(target, node.value, name)
-    ]
-
-
-def _parts_of(target: ir.Expr, value: ir.Expr, name: str) -> list[ir.Expr]:
-    """The part of a value that a target gives to a name: of `a, b = x, y` one of both."""
-    if not isinstance(target, ir.Sequence):
-        return [value] if isinstance(target, ir.Name) and target.id == name else []
-    pairs = [(element, value) for element in target.elements]
-    if isinstance(value, ir.Sequence) and len(value.elements) == len(target.elements):
-        pairs = list(zip(target.elements, value.elements, strict=True))
-    return [part for element, inner in pairs for part in _parts_of(element, inner, name)]
 
 
 def runs_before(first: Statement, second: Statement) -> bool:
