@@ -70,9 +70,10 @@ class Passages:
         self, run: Interpreter, function: values.Function, arguments: Arguments, place: Place
     ) -> None:
         """Take down who calls a function of the project, and what is known there."""
-        site = self._sites.setdefault(id(function.node), {}).setdefault(
-            place, Site(place, function)
-        )
+        sites = self._sites.setdefault(id(function.node), {})
+        site = sites.get(place)
+        if site is None:
+            site = sites[place] = Site(place, function)
         self.callees.setdefault(place, {})[id(function.node)] = function
         if len(site.scopes) < MAX_VISITS and any(map(_is_batch, arguments.all())):
             site.scopes.append(naming.innermost_scope(run, place.path))
