@@ -185,9 +185,9 @@ ENDLESS = {
 
 @pytest.mark.parametrize("program", ENDLESS.values(), ids=ENDLESS)
 def test_nothing_takes_forever_or_fails(program: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert analysed(program + "layer = nn.LSTM(8, 16)\nlayer(x)\n").failures == ()
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 def test_a_tensor_is_what_it_became_in_place() -> None:

@@ -125,9 +125,9 @@ def test_what_a_comment_covers(text: str, rows: list[int]) -> None:
 @pytest.mark.parametrize("after", ["", "("], ids=["tokens", "lines"])
 def test_thousands_of_comments_take_a_moment(after: str) -> None:
     text = "# rnnlint: ignore[RNN101]\n" * 8_000 + "@a\n" * 8_000 + "def f(): pass\n" + after
-    begun = time.monotonic()
+    begun = time.process_time()
     assert run(text, (8_001, "RNN101")).kept == ()
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 3
 
 
 def test_old_mac_line_ends_are_line_ends() -> None:
