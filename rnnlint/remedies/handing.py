@@ -215,7 +215,7 @@ class _Way:
             CannotPlaceError: another batch is needed too.
         """
         padding = padding_of(self.program, around, value)
-        if padding is None:
+        if padding is None or around.is_cut(value) or around.taken_rows(value) is not None:
             return None
         batches = self.batches or Batches(self.program, padding)
         if batches.padding.steps[:1] != padding.steps[:1]:

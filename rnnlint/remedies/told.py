@@ -73,6 +73,11 @@ class Around:
 
     def lengths(self, value: ir.Node) -> Told | None:
         """The lengths of a batch, by what the names here stand for, else by what they say."""
+        if self.is_cut(value):
+            return None
+        rows = self.taken_rows(value)
+        if rows is not None:
+            return self._of_rows(rows, self.words(value))
         hint = self.words(value)
         certain = list(self._named(hint))
         if certain:
@@ -83,6 +88,66 @@ class Around:
                 return None
             return self._told(chosen, dict(certain)[chosen], is_alone=len(certain) == 1)
         return self._in_dict(value) or self._mask() or self._counted(value) or self._said(hint)
+
+    # --- some rows of all ---
+
+    def is_cut(self, value: ir.Node) -> bool:
+        """Whether it has but some steps of its batch: `targets[:, :-1]`."""
+        return any(
+            isinstance(self._part(node, batch.time_axis), ir.Slice)
+            for batch, node in self._indexed(value)
+        )
+
+    def taken_rows(self, value: ir.Node) -> ir.Expr | None:
+        """The index that takes it out of a larger batch: `x[i : i + 32]`."""
+        for batch, node in self._indexed(value):
+            part = self._part(node, batch.batch_axis)
+            index = self.scopes[0].value(self.text(part)) if part is not None else None
+            sorts = isinstance(index, Tensor) and index.order in ("permutation", "inverse")
+            if part is not None and not sorts:
+                return part
+        return None
+
+    def _indexed(self, value: ir.Node) -> Iterator[tuple[Tensor, ir.Subscript]]:
+        """Where a padded batch is indexed among the expressions of which a value is made."""
+        for node in ir.nodes_in(tuple(self.origins(value))):
+            if isinstance(node, ir.Subscript) and self.scopes:
+                known = self.scopes[0].value(self.text(node.value))
+                if isinstance(known, Tensor) and known.padding is not None:
+                    yield known, node
+
+    def _part(self, node: ir.Subscript, axis: int | None) -> ir.Expr | None:
+        """What an index takes of an axis, if not all of it."""
+        part = node.index[axis] if axis is not None and axis < len(node.index) else None
+        is_whole = isinstance(part, ir.Slice) and part.lower is None and part.upper is None
+        return None if is_whole else part
+
+    def _of_rows(self, rows: ir.Expr, hint: str) -> Told | None:
+        """The lengths of these rows: they have a name, or the lengths of all are indexed alike."""
+        known = dict(self._named(hint))
+        near = [name for name in known if self._is_taken_by(name, rows)]
+        chosen = _nearest(near or list(known), hint)
+        if chosen is None or _UNNAMED.fullmatch(chosen):
+            return None
+        is_list = not isinstance(known[chosen], Tensor)
+        if near:
+            return named(chosen, is_list=is_list)
+        index = self.scopes[0].value(self.text(rows))
+        if not isinstance(rows, ir.Slice) and (is_list or not isinstance(index, Tensor)):
+            return None
+        return named(f"{chosen}[{self.text(rows)}]", is_list=is_list)
+
+    def _is_taken_by(self, name: str, rows: ir.Expr) -> bool:
+        """Whether what a name stands for was taken out of more by the same index."""
+        node = self.binding(name)
+        value = node.value if isinstance(node, ir.Assign) else None
+        made_of = self.origins(value) if value is not None else []
+        return any(
+            isinstance(one, ir.Subscript) and self.text(rows) in map(self.text, one.index)
+            for one in ir.nodes_in(tuple(made_of))
+        )
+
+    # --- where they are known ---
 
     def _in_dict(self, value: ir.Node) -> Told | None:
         """`batch["lengths"]`, where the batch is a dict and the value comes out of it."""

@@ -240,7 +240,7 @@ def _filled_side(parts: tuple[Value, ...]) -> str:
             continue
         # `x[start:stop] = chunk` with a start of its own fills piece by piece.
         starts = part.lower is None or (position == 1 and _is_zero(part.lower))
-        if starts and isinstance(part.upper, values.Size):
+        if starts and isinstance(part.upper, (values.Size, values.DrawnNumber)):
             return "right"
         if starts and isinstance(part.upper, Tensor) and part.upper.lengths:
             return "right"

@@ -72,14 +72,13 @@ def reordered(tensor: Tensor, index: Tensor, place: Place) -> Tensor:
     by = index.sorted_by if sorts else ()
     if by and tensor.sorted_by == by:
         by = (*by, Step(place, AGAIN))
-    made = tensors.changed(
+    return tensors.changed(
         tensor,
         order="sorted" if sorts else "",
         order_steps=index.order_steps,
         sorted_by=by,
         counted=tensor.counted if index.order else (),
     )
-    return made if sorts else tensors.padded_with(made)
 
 
 def kept(tensor: Tensor, parts: tuple[Value, ...]) -> Tensor:
