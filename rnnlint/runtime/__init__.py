@@ -9,6 +9,7 @@ Everything here is plain PyTorch (2.4 or newer), and each module is usable alone
 - `losses`: losses that count real steps only
 - `batching`: padding, and batches of sequences of like length
 - `state`: state that goes on from batch to batch
+- `monitor`: what a training run shows of its recurrent layers
 - `probes`: what a model and one batch show, and no reading of code does
 
 Install it with `pip install rnnlint[runtime]`.
@@ -34,6 +35,7 @@ from rnnlint.runtime.losses import (
     masked_mse_loss,
     sequence_cross_entropy,
 )
+from rnnlint.runtime.monitor import Monitor, RunReport
 from rnnlint.runtime.probes import ProbeReport, ProbeResult, probe
 from rnnlint.runtime.schedules import (
     plateau,
@@ -57,11 +59,13 @@ from rnnlint.runtime.state import StatefulRNN, detach_state
 __all__ = [
     "AdaptiveClipper",
     "LengthBucketBatchSampler",
+    "Monitor",
     "NonFiniteGradientError",
     "PackedRNN",
     "ProbeReport",
     "ProbeResult",
     "RecurrentInitializationWarning",
+    "RunReport",
     "StatefulRNN",
     "clip_gradients",
     "describe_recurrent",

@@ -22,6 +22,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from rnnlint.runtime.gradients import (
+    clip_listeners,
     grouped_gradients,
     nonfinite_places,
     norm_of_huge,
@@ -250,6 +251,8 @@ def _clip(
         norm = norm_of_huge(groups, norm_type)
         total = torch.full_like(total, min(norm, torch.finfo(total.dtype).max))
     limit = bound(norm)
+    for listener in clip_listeners:
+        listener(norm, limit)
     if limit < norm:
         scale_(groups, limit / norm)
     return total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch.distributed.tensor.placement_types import Placement
 
     Division: TypeAlias = tuple[DeviceMesh, tuple[Placement, ...]]
+
+clip_listeners: list[Callable[[Tensor | float | None, float], None]] = []
+"""Who is told of each clipping: the norm before, None where only values are bounded; the bound."""
 
 _REDUCED_PRECISION = (torch.float16, torch.bfloat16)
 

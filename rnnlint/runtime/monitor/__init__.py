@@ -1,0 +1,17 @@
+"""What a training run shows of its recurrent layers; see :class:`Monitor`."""
+
+from rnnlint.runtime.monitor.judging import Observation
+from rnnlint.runtime.monitor.records import History, LayerSample, Spread
+from rnnlint.runtime.monitor.reports import RunReport
+from rnnlint.runtime.monitor.thresholds import Thresholds
+from rnnlint.runtime.monitor.watching import Monitor
+
+__all__ = [
+    "History",
+    "LayerSample",
+    "Monitor",
+    "Observation",
+    "RunReport",
+    "Spread",
+    "Thresholds",
+]

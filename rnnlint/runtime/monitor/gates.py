@@ -1,0 +1,91 @@
+"""How many gates and units stand at the ends of their range, on a few sequences of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import _VF, Tensor, nn
+
+from rnnlint.runtime.description import GATES, REMEMBERING_GATE
+
+_CLOSED, _OPEN = 0.05, 0.95
+
+
+@torch.no_grad()
+def saturation(layer: nn.RNNBase, inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """The share of values of each gate that are saturated, of the lowest layer's forward direction.
+
+    A forget gate that is open, or an update gate that keeps the state, is what makes a network
+    remember: these count where they are closed.
+
+    Args:
+        layer: an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+        inputs: a few sequences, (T, B, F).
+        mask: which steps are real, (T, B).
+
+    Returns:
+        By gate; for a plain tanh RNN ``h``, its state.  Empty where weights cannot be read.
+    """
+    weights = _weights(layer)
+    if weights is None or not bool(mask.any()):
+        return {}
+    inputs = inputs.to(weights[0].dtype)
+    states = _states(layer, inputs, weights)
+    if layer.mode.startswith("RNN"):
+        saturated = states.abs() > _OPEN
+        return {"h": _share(saturated, mask)} if layer.mode == "RNN_TANH" else {}
+    before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
+    gates = nn.functional.linear(inputs, weights[0], weights[2] if layer.bias else None)
+    gates = gates + nn.functional.linear(before, weights[1], weights[3] if layer.bias else None)
+    return {
+        gate: _share(_saturated(layer.mode, number, block), mask)
+        for number, (gate, block) in enumerate(
+            zip(GATES[layer.mode], gates.chunk(len(GATES[layer.mode]), -1), strict=True)
+        )
+        # The candidates of both are tanh, and saturate with the state; that of a GRU is gated.
+        if gate not in ("g", "n")
+    }
+
+
+def _saturated(mode: str, number: int, block: Tensor) -> Tensor:
+    opened = block.sigmoid()
+    closed = opened < _CLOSED
+    return closed if REMEMBERING_GATE[mode] == number else closed | (opened > _OPEN)
+
+
+def _share(saturated: Tensor, mask: Tensor) -> Tensor:
+    return saturated.float().mean(-1)[mask].mean()
+
+
+def _weights(layer: nn.RNNBase) -> list[Tensor] | None:
+    roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if layer.bias else [])]
+    if layer.proj_size:
+        roles.append("weight_hr")
+    weights = [getattr(layer, f"{role}_l0") for role in roles]
+    # A share of a weight, as FSDP has between its passes, is no weight.
+    if any(hasattr(weight, "device_mesh") for weight in weights):
+        return None
+    return [weight.detach().float() for weight in weights]
+
+
+def _states(layer: nn.RNNBase, inputs: Tensor, weights: list[Tensor]) -> Tensor:
+    hidden = inputs.new_zeros(1, inputs.size(1), layer.proj_size or layer.hidden_size)
+    run: dict[str, Any] = {
+        "LSTM": _VF.lstm,
+        "GRU": _VF.gru,
+        "RNN_TANH": _VF.rnn_tanh,
+        "RNN_RELU": _VF.rnn_relu,
+    }
+    state: object = hidden
+    if layer.mode == "LSTM":
+        state = (hidden, inputs.new_zeros(1, inputs.size(1), layer.hidden_size))
+    # cuDNN warns of weights that do not lie side by side, as copies do not.
+    with (
+        torch.backends.cudnn.flags(enabled=False),
+        torch.autocast(inputs.device.type, enabled=False),
+    ):
+        states: Tensor = run[layer.mode](
+            inputs, state, weights, layer.bias, 1, 0.0, False, False, False
+        )[0]
+    return states
