@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from needed import needed
 from published import CHECKOUT, snippets
 from terminals import terminal
 from trained import lay
@@ -50,8 +49,7 @@ def line_of(shell: str) -> str:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_completes(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command, before = SHELLS[shell]
-    if shutil.which(shell) is None and not os.environ.get("RNNLINT_NEEDS_SHELLS"):
-        pytest.skip(f"there is no {shell} here")
+    needed(shell)
     lay(tmp_path, {"bin/rnnlint": PROGRAM, "model.py": "", "rnnlint.toml": "", "kept/x": ""})
     (tmp_path / "bin" / "rnnlint").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")

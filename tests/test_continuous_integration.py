@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from published import CHECKOUT, TAG, copy_of_checkout, environment, repository, snippets
 from runner import Ran, Values, read_yaml, run_action
-from trained import lay
+from trained import FAULTY, lay
 
 import rnnlint
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its bash is another")
 
-FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
 SETTINGS = '[tool.rnnlint]\nselect = ["RNN503"]\n'
 SECTION = "GitHub and GitLab"
 ANNOTATION = "(RNN503 dropout-without-effect),file=work/model.py,line=3,"

@@ -1,8 +1,4 @@
-"""The language server in real editors, with the settings that README.md tells people to use.
-
-An editor that is not installed is passed over, unless RNNLINT_EDITORS names it: CI says what
-it has installed, so that nothing is passed over there in silence.
-"""
+"""The language server in real editors, with the settings that README.md tells people to use."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needed import needed, pass_over
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,16 +18,6 @@ else:
 
 CHECKOUT = Path(__file__).parent.parent
 EDITORS = Path(__file__).parent / "editors"
-REQUIRED = os.environ.get("RNNLINT_EDITORS", "").split()
-
-
-def editor(name: str, program: str) -> str:
-    """The path of an editor's program."""
-    path = shutil.which(program)
-    if path is None:
-        assert name not in REQUIRED, f"{program} is not installed, though it has to be"
-        pytest.skip(f"{program} is not installed")
-    return path
 
 
 @pytest.fixture
@@ -69,7 +56,7 @@ def finish(command: list[str], project: Path, environment: dict[str, str]) -> No
 
 
 def test_neovim_shows_and_repairs(project: Path, environment: dict[str, str]) -> None:
-    program = editor("neovim", "nvim")
+    program = needed("nvim")
     environment["RNNLINT_SETTINGS"] = str(CHECKOUT / "editors" / "neovim" / "rnnlint.lua")
     script = EDITORS / "neovim.lua"
     finish(
@@ -80,10 +67,10 @@ def test_neovim_shows_and_repairs(project: Path, environment: dict[str, str]) ->
 
 
 def test_emacs_shows_and_repairs(project: Path, environment: dict[str, str]) -> None:
-    program = editor("emacs", "emacs")
+    program = needed("emacs")
     has_eglot = [program, "-q", "--batch", "--eval", "(require 'eglot)"]
-    if "emacs" not in REQUIRED and subprocess.run(has_eglot, capture_output=True).returncode:
-        pytest.skip("this Emacs has no Eglot")
+    if subprocess.run(has_eglot, capture_output=True).returncode:
+        pass_over("emacs", "this Emacs has no Eglot")
     environment["RNNLINT_SETTINGS"] = str(CHECKOUT / "editors" / "emacs" / "rnnlint.el")
     script = EDITORS / "emacs.el"
     finish([program, "-q", "--batch", "-l", str(script)], project, environment)

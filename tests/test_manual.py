@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from published import CHECKOUT
-from trained import lay
+from trained import FAULTY, lay
 
 from rnnlint.cli import application
 from rnnlint.commands import manual
 
-FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
 EXAMPLES = [line for _, rows in (manual.COMMANDS, manual.CHECKS, manual.RULES) for line, _ in rows]
 
 

@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from published import CHECKOUT
-from trained import lay
+from trained import FAULTY, lay
 
 from rnnlint.cli import application
-
-FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
 
 
 @pytest.fixture(autouse=True)

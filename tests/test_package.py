@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from published import USED
+from trained import TAGGER, TAGGING
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,32 +31,6 @@ NEVER_COPIED = (
     "build",
     "dist",
 )
-
-MODEL = """\
-from torch import nn
-
-
-class Tagger(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(8, 16, num_layers=1, dropout=0.5)
-
-    def forward(self, x):
-        return self.lstm(x)[0]
-"""
-
-TRAIN = """\
-import torch
-from model import Tagger
-
-model = Tagger()
-optimizer = torch.optim.Adam(model.parameters())
-for x, y in []:
-    optimizer.zero_grad()
-    loss = torch.nn.functional.mse_loss(model(x), y)
-    loss.backward()
-    optimizer.step()
-"""
 
 
 def run(*command: str | Path, cwd: Path, expect: int = 0) -> str:
@@ -94,8 +69,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small training project with one finding of RNN503."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "pyproject.toml").write_text('[project]\nname = "tagger"\n')
-    (folder / "model.py").write_text(MODEL)
-    (folder / "train.py").write_text(TRAIN)
+    (folder / "model.py").write_text(TAGGER)
+    (folder / "train.py").write_text(TAGGING)
     return folder
 
 

@@ -13,36 +13,12 @@ from pathlib import Path
 
 import pytest
 from published import CHECKOUT, environment, git, published, repository, snippets
-from trained import lay
+from trained import TAGGER, TAGGING, lay
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit works on git")
 
 CONFIGURATION = ".pre-commit-config.yaml"
-MODEL = """\
-from torch import nn
-
-
-class Tagger(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(8, 16, num_layers=1, dropout=0.5)
-
-    def forward(self, x):
-        return self.lstm(x)[0]
-"""
-MENDED = MODEL.replace(", dropout=0.5", "")
-TRAIN = """\
-import torch
-from model import Tagger
-
-model = Tagger()
-optimizer = torch.optim.Adam(model.parameters())
-for x, y in []:
-    optimizer.zero_grad()
-    loss = torch.nn.functional.mse_loss(model(x), y)
-    loss.backward()
-    optimizer.step()
-"""
+MENDED = TAGGER.replace(", dropout=0.5", "")
 OUTPUT = {"name": "stdout", "output_type": "stream", "text": ["dropout=0.5\n"]}
 
 
@@ -98,7 +74,7 @@ class Committer:
 def project(tmp_path: Path, settings: dict[str, str]) -> Committer:
     """What trains the model is committed, as is the configuration."""
     (configuration,) = snippets("yaml", "pre-commit")
-    lay(tmp_path, {CONFIGURATION: configuration, "train.py": TRAIN})
+    lay(tmp_path, {CONFIGURATION: configuration, "train.py": TAGGING})
     return Committer(repository(tmp_path), settings)
 
 
@@ -108,7 +84,7 @@ def test_the_manifest_is_valid() -> None:
 
 
 def test_what_is_staged_is_reported_and_the_rest_is_read(project: Committer) -> None:
-    project.stage({"model.py": MODEL})
+    project.stage({"model.py": TAGGER})
     status, said = project.run("rnnlint")
     assert status == 1
     assert "- exit code: 1" in said
@@ -122,11 +98,11 @@ def test_what_is_staged_is_reported_and_the_rest_is_read(project: Committer) -> 
 
 def test_what_is_not_staged_is_not_what_is_judged(project: Committer) -> None:
     project.stage({"model.py": MENDED})
-    lay(project.root, {"model.py": MODEL})
+    lay(project.root, {"model.py": TAGGER})
     status, said = project.run("rnnlint")
     assert status == 1
     assert "RNN503" not in said
-    assert project.read("model.py") == MODEL
+    assert project.read("model.py") == TAGGER
 
 
 def test_advice_alone_fails_unless_the_settings_say_otherwise(project: Committer) -> None:
@@ -141,7 +117,7 @@ def test_advice_alone_fails_unless_the_settings_say_otherwise(project: Committer
 
 
 def test_a_repair_stops_the_commit_once(project: Committer) -> None:
-    project.stage({"model.py": MODEL})
+    project.stage({"model.py": TAGGER})
     status, said = project.run("rnnlint-fix")
     assert status == 1
     assert "- files were modified by this hook" in said
@@ -158,7 +134,7 @@ def test_a_repair_stops_the_commit_once(project: Committer) -> None:
 
 def test_notebooks_are_reported_and_repaired(project: Committer) -> None:
     settings = '[tool.rnnlint]\nselect = ["RNN503"]\n'
-    project.stage({"book.ipynb": notebook(MODEL, "Tagger()"), "pyproject.toml": settings})
+    project.stage({"book.ipynb": notebook(TAGGER, "Tagger()"), "pyproject.toml": settings})
     status, said = project.run("rnnlint")
     assert status == 1
     assert "--> book.ipynb:cell 0:7:21 (dropout-without-effect)" in said, said
@@ -171,7 +147,7 @@ def test_notebooks_are_reported_and_repaired(project: Committer) -> None:
 
 def test_what_is_excluded_stays_so(project: Committer) -> None:
     project.stage(
-        {"old/model.py": MODEL, "pyproject.toml": '[tool.rnnlint]\nextend-exclude = ["old"]\n'}
+        {"old/model.py": TAGGER, "pyproject.toml": '[tool.rnnlint]\nextend-exclude = ["old"]\n'}
     )
     status, said = project.run("--verbose")
     assert status == 0

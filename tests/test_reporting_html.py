@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from findings import FLOW, MISMATCH, NOTEBOOK, PADDED, REPORT, UNCLIPPED, Report, excerpts
+from needed import needed
 
 from rnnlint import engine
 from rnnlint.commands.pages import pages_of
@@ -257,12 +257,7 @@ addEventListener("load", async () => {{
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
     """Play a scene on a page in a browser, and return what the scene returns."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        if os.environ.get("RNNLINT_NEEDS_BROWSER"):
-            pytest.fail("no browser: install chromium")
-        pytest.skip("no browser: install chromium")
+    browser = needed("chromium", "chromium-browser", "google-chrome")
 
     def play(page: str, width: int, scene: str) -> Any:
         script = SCENE.format(scene=scene)

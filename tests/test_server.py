@@ -10,20 +10,9 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 from served import CHECKOUT, run, serving
+from trained import TAGGER
 
 ARTICLE = CHECKOUT / "fixtures" / "article" / "padding"
-MODEL = """\
-from torch import nn
-
-
-class Tagger(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(8, 16, num_layers=1, dropout=0.5)
-
-    def forward(self, x):
-        return self.lstm(x)[0]
-"""
 UNFOUNDED = "dropout=0.5"
 
 
@@ -40,7 +29,7 @@ def project(tmp_path: Path) -> Path:
 def small(tmp_path: Path) -> Path:
     """A project with one finding."""
     (tmp_path / "pyproject.toml").write_text("")
-    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "model.py").write_text(TAGGER)
     return tmp_path
 
 
@@ -123,7 +112,7 @@ def test_lines_end_where_the_protocol_says(small: Path) -> None:
 
     async def test() -> None:
         async with serving(small) as editor:
-            model = editor.open("model.py", f'"""A\x0cb\u2028c\x0bd."""\r{MODEL}')
+            model = editor.open("model.py", f'"""A\x0cb\u2028c\x0bd."""\r{TAGGER}')
             version = editor.change(model, insertion(1, 0, "import torch\r\n"))
             await editor.analysed(model, version)
             (found,) = editor.diagnostics(model)
@@ -250,7 +239,7 @@ def test_what_could_crash_the_parser_is_a_finding(small: Path) -> None:
             version = editor.change(model, insertion(0, 0, hostile))
             await editor.analysed(model, version)
             assert editor.codes(model) == ["RNN001"]
-            version = editor.change(model, MODEL)
+            version = editor.change(model, TAGGER)
             await editor.analysed(model, version)
             assert editor.codes(model) == ["RNN503"]
 
@@ -267,7 +256,7 @@ def test_files_come_and_go(small: Path) -> None:
             tagger = editor.uri("tagger.py")
             await editor.until(lambda: editor.codes(tagger) == ["RNN503"])
             assert editor.codes(model) == []
-            opened = editor.open("unsaved.py", MODEL)
+            opened = editor.open("unsaved.py", TAGGER)
             await editor.until(lambda: editor.codes(opened) == ["RNN503"])
             (small / "tagger.py").unlink()
             editor.touched("tagger.py")
@@ -283,8 +272,8 @@ def test_several_folders_and_files_outside_them(tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere"
         for folder in (*folders, elsewhere):
             folder.mkdir()
-            (folder / "model.py").write_text(MODEL)
-        (elsewhere / "other.py").write_text(MODEL)
+            (folder / "model.py").write_text(TAGGER)
+        (elsewhere / "other.py").write_text(TAGGER)
         async with serving(tmp_path, folders=folders) as editor:
             one, two = (editor.uri(f"{name}/model.py") for name in ("one", "two"))
             await editor.until(lambda: editor.codes(one) == editor.codes(two) == ["RNN503"])
@@ -310,7 +299,7 @@ def test_several_folders_and_files_outside_them(tmp_path: Path) -> None:
 def test_a_file_in_another_encoding_is_what_the_editor_shows(small: Path) -> None:
     async def test() -> None:
         async with serving(small) as editor:
-            text = f"# coding: latin-1\n# \xe4\n{MODEL}"
+            text = f"# coding: latin-1\n# \xe4\n{TAGGER}"
             (small / "model.py").write_bytes(text.encode("latin-1"))
             model = editor.open("model.py", text.replace("\xe4", "\u20ac"))
             await editor.analysed(model, 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from terminals import PATIENCE, Terminal, terminal
-from trained import lay
+from trained import FAULTY, lay
 
 from rnnlint.cli import application
 
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals are m
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLEARED = "\x1b[2J"
 WAITING = "Waiting for a change; Ctrl-C ends this."
-FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
 MENDED = FAULTY.replace(", dropout=0.5", "")
 SETTINGS = '[tool.rnnlint]\nselect = ["RNN001", "RNN503"]\n'
 

@@ -11,6 +11,35 @@ TORCH = "import torch\nfrom torch import nn\n"
 FAULT = "probe = nn.GRU(3, 4, dropout=0.5)\n"
 """A line that is always found fault with (RNN503)."""
 
+FAULTY = "from torch import nn\n\nlayer = nn.LSTM(8, 16, dropout=0.5)\n"
+"""A file in which that is all."""
+TAGGER = """\
+from torch import nn
+
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, num_layers=1, dropout=0.5)
+
+    def forward(self, x):
+        return self.lstm(x)[0]
+"""
+"""A model of which the same is said."""
+TAGGING = """\
+import torch
+from model import Tagger
+
+model = Tagger()
+optimizer = torch.optim.Adam(model.parameters())
+for x, y in []:
+    optimizer.zero_grad()
+    loss = torch.nn.functional.mse_loss(model(x), y)
+    loss.backward()
+    optimizer.step()
+"""
+"""What trains it."""
+
 MODEL = """\
 from torch import nn
 
