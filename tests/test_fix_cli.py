@@ -128,6 +128,9 @@ def test_show_fixes_lists_what_was_done_and_what_not_and_why(project: Path) -> N
     assert run("--fix-only").stdout == f"Fixed 1 problem.\n{told}"
     assert run("--fix-only", "--show-fixes").stdout == f"Fixed 0 problems.\n{why}"
     assert run("--fix-only", "-q", "--show-fixes").stdout == ""
+    (project / MAIN).write_text(BEFORE)
+    listed = "Fixed 1 problem:\n- main.py:\n    1 \N{MULTIPLICATION SIGN} SCR001 (rule-1)\n"
+    assert run("--fix-only", "--show-fixes").stdout == f"{listed}{why}"
 
 
 def test_a_difference_is_shown_and_nothing_written(project: Path) -> None:

@@ -39,6 +39,7 @@ LINES = {
     "--fix": "--fix is an option of check: write 'rnnlint check --fix'",
     "--no-fix src": "--no-fix is an option of check: write 'rnnlint check --no-fix src'",
     "--fixx": "No such option '--fixx'.",
+    "check --diff-base main": "; run it in a repository, or leave --diff-base out",
     "check nowhere.py": "nowhere.py: no such file or folder; check the spelling",
     "check *.pyx": "*.pyx: no file or folder matches; check the pattern",
     "check src/[": "src/[: no file or folder matches; check the pattern",

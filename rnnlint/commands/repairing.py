@@ -142,11 +142,12 @@ def _would_fix(outcome: Outcome) -> str:
 
 def _write_fixed(outcome: Outcome, options: Chosen, aside: bool) -> None:
     style = style_for(sys.stderr if aside else sys.stdout, options.color)
-    if outcome.settings.show_fixes:
+    if outcome.settings.show_fixes and outcome.fixed:
         done = msgspec.structs.replace(outcome, withheld=())
         write(repairs.render(done, style), style.colour, err=aside)
-    fixed = counted(len(outcome.fixed), "problem")
-    write(style.strong(f"Fixed {fixed}.") + "\n", style.colour, err=aside)
+    else:
+        fixed = counted(len(outcome.fixed), "problem")
+        write(style.strong(f"Fixed {fixed}.") + "\n", style.colour, err=aside)
     _write_withheld(outcome, style, aside=aside)
 
 

@@ -54,7 +54,7 @@ def changes_since(root: Path, revision: str) -> Changes:
     Raises:
         ConfigError: there is no git, no repository, or no such revision.
     """
-    top = Path(os.fsdecode(_git(root, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    top = _top(root)
     commit = _commit(root, revision)
     # With a prefix of our own, whatever the user's settings make of it.
     named = ("--src-prefix=a/", "--dst-prefix=b/")
@@ -66,6 +66,13 @@ def changes_since(root: Path, revision: str) -> Changes:
     for path in filter(None, new.split(b"\0")):
         rows[_in_project(top, root, path)] = None
     return Changes(rows)
+
+
+def _top(root: Path) -> Path:
+    try:
+        return Path(os.fsdecode(_git(root, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    except _FailedError as error:
+        raise ConfigError(f"{error}; run it in a repository, or leave --diff-base out") from error
 
 
 def _commit(root: Path, revision: str) -> str:
