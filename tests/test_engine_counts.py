@@ -69,5 +69,6 @@ def test_files_that_nobody_asked_about_are_not_counted(project: Path) -> None:
 
 
 def test_where_nothing_was_read_nothing_is_said_to_be_sound(project: Path) -> None:
-    assert closing(check(project, "gone.py"), PLAIN).startswith("Read no Python file; skipped 1")
+    said = closing(check(project, "gone.py"), PLAIN)
+    assert said == "Read no Python file; skipped 1: gone.py (no such file or folder).\n"
     assert closing(check(project, "new.py"), PLAIN).startswith("Found 1 problem")

@@ -84,10 +84,14 @@ def _level_count(level: Level, number: int) -> str:
 
 
 def _reasons(notices: Sequence[Notice]) -> str:
-    """Name the skipped files, those with the same reason together."""
+    """Name the skipped files, those with the same reason together.
+
+    What is to be done about it stands where the notice is told by itself.
+    """
     paths: dict[str, list[str]] = {}
     for notice in notices:
-        paths.setdefault(printable(notice.message), []).append(printable(notice.path))
+        reason = printable(notice.message).partition("; ")[0]
+        paths.setdefault(reason, []).append(printable(notice.path))
     shown = [
         f"{_enumerated(of_reason)} ({reason})"
         for reason, of_reason in list(paths.items())[:_REASONS_SHOWN]
