@@ -27,7 +27,8 @@ def late_drop(scheduler: str, optimizer: str, turns: str) -> str:
 
 
 def _three_quarters(turns: str) -> str:
+    """Code for three quarters of the turns: at least one, for a milestone of 0 comes at once."""
     if turns.isdecimal():
         return str(int(turns) * 3 // 4)
-    factor = turns if _BINDS_TIGHTLY.fullmatch(turns) else f"({turns})"
-    return f"{factor} * 3 // 4"
+    whole = turns if _BINDS_TIGHTLY.fullmatch(turns) else f"({turns})"
+    return f"{whole} * 3 // 4 or 1"
