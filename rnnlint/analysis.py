@@ -26,12 +26,7 @@ from rnnlint.project.config import FixStyle, Settings
 from rnnlint.project.discovery import ProjectFile
 from rnnlint.project.imports import ImportGraph
 from rnnlint.project.sift import FileRecord, sift
-from rnnlint.project.source import (
-    LineIndex,
-    Source,
-    read_bytes,
-    source_from_bytes,
-)
+from rnnlint.project.source import LineIndex, Source, read_bytes, source_from_bytes
 from rnnlint.scope import UNPARSABLE, Scope, offered
 
 if TYPE_CHECKING:

@@ -221,6 +221,11 @@ def test_operations_that_change_the_same_text_are_refused() -> None:
         ("f(a,\n)", "f(a, k=1,\n)"),
         ("g(f(a), b)", "g(f(a, k=1), b)"),
         ("f(a)(b)", "f(a, k=1)(b)"),
+        ("with f(a): pass", "with f(a, k=1): pass"),
+        ("@f(a)\ndef g(): pass", "@f(a, k=1)\ndef g(): pass"),
+        ("def g(b=f(a)): pass", "def g(b=f(a, k=1)): pass"),
+        ("try: pass\nexcept f(a): pass", "try: pass\nexcept f(a, k=1): pass"),
+        ("[b for b in f(a)]", "[b for b in f(a, k=1)]"),
     ],
 )
 def test_a_call_is_given_a_keyword(text: str, expected: str) -> None:

@@ -151,3 +151,21 @@ def test_a_text_that_might_crash_the_parser_is_left_to_the_worker_processes() ->
     hostile = source_from_bytes("a.py", f"{FILE}x = {'(' * 5_000}{')' * 5_000}\n".encode())
     assert isinstance(hostile, Source)
     assert recollection.representation(hostile) is None
+
+
+def test_what_one_process_has_written_another_recalls() -> None:
+    source = source_from_bytes("a.py", FILE.encode())
+    assert isinstance(source, Source)
+    first, second = Recollection(), Recollection()
+    assert first.remember(source, file_of(FILE))
+    assert not first.remember(source, file_of(FILE))
+    second.recall("a.py", first.written("a.py"))
+    assert second.representation(source) == file_of(FILE)
+    assert not second.remember(source, file_of(FILE))
+
+
+@pytest.mark.parametrize("written", [b"", b"\xc0", b"\x93\xa1a\xa1b\xa1c"])
+def test_what_cannot_be_read_is_not_recalled(written: bytes) -> None:
+    recollection = Recollection()
+    recollection.recall("a.py", written)
+    assert "a.py" not in recollection
