@@ -51,9 +51,9 @@ def _parts(target: ir.Expr, value: ir.Expr) -> Iterator[tuple[str, ir.Expr]]:
     if isinstance(target, ir.Name):
         yield target.id, value
     elif isinstance(target, ir.Sequence):
-        size = len(target.elements)
-        is_written_out = isinstance(value, ir.Sequence) and len(value.elements) == size
-        inner = value.elements if is_written_out else (value,) * size
+        inner: tuple[ir.Expr, ...] = (value,) * len(target.elements)
+        if isinstance(value, ir.Sequence) and len(value.elements) == len(inner):
+            inner = value.elements
         for element, part in zip(target.elements, inner, strict=True):
             yield from _parts(element, part)
 
