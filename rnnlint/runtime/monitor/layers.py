@@ -43,6 +43,19 @@ class _Call:
     """The norm of the gradient with respect to the input, without the axis of features."""
 
 
+class Unwatched:
+    """Stands for what watches a layer in a copy of that layer, and in a file: nobody does."""
+
+    def __reduce__(self) -> tuple[type[Unwatched], tuple[()]]:
+        return Unwatched, ()
+
+    def before(self, *arguments: Any) -> None:
+        """Let a call begin."""
+
+    def after(self, *arguments: Any) -> None:
+        """Let a call end."""
+
+
 class LayerWatch:
     """Watches one layer.  Its hooks stay for good and look only while :attr:`sampling` is set.
 
@@ -69,9 +82,13 @@ class LayerWatch:
         self._states: list[weakref.ref[Tensor]] = []
         self._gradients: list[RemovableHandle] = []
         self._handles = [
-            layer.register_forward_pre_hook(self._before, with_kwargs=True),
-            layer.register_forward_hook(self._after, with_kwargs=True),
+            layer.register_forward_pre_hook(self.before, with_kwargs=True),
+            layer.register_forward_hook(self.after, with_kwargs=True),
         ]
+
+    def __reduce__(self) -> tuple[type[Unwatched], tuple[()]]:
+        # A layer is copied and saved with its hooks.
+        return Unwatched, ()
 
     def close(self) -> None:
         """Take the hooks away."""
@@ -107,7 +124,7 @@ class LayerWatch:
         return found | _over_time(calls, bool(getattr(self.layer, "bidirectional", False)))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _before(self, layer: nn.Module, args: Any, kwargs: Any) -> Any:
+    def before(self, layer: nn.Module, args: Any, kwargs: Any) -> Any:
         if not self.sampling or len(self._calls) >= _CALLS:
             return None
         if not torch.is_grad_enabled():
@@ -148,7 +165,7 @@ class LayerWatch:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
-    def _after(self, layer: nn.Module, args: Any, kwargs: Any, made: Any) -> None:
+    def after(self, layer: nn.Module, args: Any, kwargs: Any, made: Any) -> None:
         if isinstance(made, tuple):
             # Only the newest states go on; older ones are let go with the step.
             state = made[1:] if isinstance(self.layer, nn.RNNBase) else made

@@ -48,7 +48,8 @@ def of_values(inputs: Tensor, padding: int | None = None) -> Extent:
     """Of a batch whose padding is one value, or one vector, repeated to the end or from the start.
 
     What repeats in all sequences alike is taken for data: sequences of one length have no
-    padding, and blank steps that end all of them are a part of the task.
+    padding, and blank steps that end all of them are a part of the task.  So is what occurs
+    between other steps, too, unless it is known to be padding.
 
     Args:
         inputs: (T, B) of ids, or (T, B, F).
@@ -75,6 +76,8 @@ def _run(inputs: Tensor, padding: int | None) -> Tensor:
         value = flat[0, repeats.argmax()]
         same = (flat == value).all(-1) & (repeats.max() >= _SHORTEST_RUN)
     run = _leading(same)
+    if padding is None:
+        run = run * (run.sum() == same.sum())
     return torch.where(run.min() == run.max(), torch.zeros_like(run), run)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rnnlint.runtime.monitor.judging import Observation
@@ -29,6 +30,12 @@ class RunReport:
         """Whether there was no error and no warning."""
         return all(seen.level == "advice" for seen in self.observations)
 
+    def renamed(self, names: Mapping[str, str]) -> RunReport:
+        """The same report of layers that are called otherwise."""
+        observations = tuple(_renamed(seen, names) for seen in self.observations)
+        layers = {names.get(key, key): samples for key, samples in self.history.layers.items()}
+        return RunReport(observations, replace(self.history, layers=layers))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries, as JSON has them."""
         return {
@@ -51,6 +58,14 @@ class RunReport:
         else:
             lines.append("Nothing was found.")
         return "\n".join(lines)
+
+
+def _renamed(seen: Observation, names: Mapping[str, str]) -> Observation:
+    if seen.layer is None or seen.layer not in names:
+        return seen
+    name = names[seen.layer]
+    message = seen.message.replace(f"{seen.layer} (", f"{name} (", 1)
+    return replace(seen, layer=name, message=message)
 
 
 def _summary(history: History) -> str:

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from rnnlint.runtime.gradients import grouped_gradients, total_norm
 from rnnlint.runtime.monitor.clips import listening
 from rnnlint.runtime.monitor.judging import judge
-from rnnlint.runtime.monitor.layers import LayerWatch, Recurrent
+from rnnlint.runtime.monitor.layers import LayerWatch, Recurrent, Unwatched
 from rnnlint.runtime.monitor.origins import first_nonfinite, nonfinite_parameter
 from rnnlint.runtime.monitor.predictions import compared
 from rnnlint.runtime.monitor.records import History, LayerSample, Spread
@@ -129,7 +129,7 @@ class Monitor:
 
     def watch_ids(self, embedding: nn.Embedding) -> None:
         """Take the padding of what this embedding looks up for that of the layer it feeds."""
-        self._handles.append(embedding.register_forward_hook(self._embedded))
+        self._handles.append(embedding.register_forward_hook(self.after))
 
     def follow(self, optimizer: Optimizer) -> None:
         """Count the steps of one more optimizer.
@@ -159,7 +159,7 @@ class Monitor:
         self._lost(loss)
         if self._sampling and predictions is not None and targets is not None:
             kind = "mse_loss" if targets.is_floating_point() else "cross_entropy"
-            self._compared(kind, predictions, targets, None)
+            self.compare(kind, predictions, targets, None)
 
     def close(self) -> None:
         """Take away every hook.  What was seen stays."""
@@ -169,6 +169,10 @@ class Monitor:
             handle.remove()
         self._handles.clear()
         self._resources.close()
+
+    def __reduce__(self) -> tuple[type[Unwatched], tuple[()]]:
+        # An embedding is copied and saved with its hook.
+        return Unwatched, ()
 
     def __enter__(self) -> Monitor:
         return self
@@ -270,12 +274,13 @@ class Monitor:
             ):
                 return
             self._lost(loss)
-            if self._sampling and len(args) > 1:
-                self._compared(kind, args[0], args[1], ignored)
+            if len(args) > 1:
+                self.compare(kind, args[0], args[1], ignored)
 
         self._handles.append(criterion.register_forward_hook(heard))
 
-    def _embedded(self, module: nn.Module, args: Any, output: Any) -> None:
+    def after(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Remember what an embedding looked up; its forward hook."""
         if self._sampling and args and isinstance(args[0], Tensor) and args[0].dim() == 2:
             padding = getattr(module, "padding_idx", None)
             self._ids = [*self._ids[-7:], (args[0].detach(), padding)]
@@ -329,7 +334,19 @@ class Monitor:
 
         self._handles += first_nonfinite(self._model, found)
 
-    def _compared(self, loss: str, predictions: Any, targets: Any, ignored: int | None) -> None:
+    def compare(
+        self, loss: str, predictions: Tensor, targets: Tensor, ignored: int | None = None
+    ) -> None:
+        """Look at the predictions and targets of a loss, in the steps that are sampled.
+
+        Args:
+            loss: the name of the function, ``cross_entropy`` or ``mse_loss`` for instance.
+            predictions: (N, C, ...) for classes, any shape otherwise.
+            targets: (N, ...) of classes, or the shape of the predictions.
+            ignored: the class that the loss passes over.
+        """
+        if not self._sampling:
+            return
         numbers = compared(loss, predictions, targets, ignored)
         if numbers:
             step = self.history.steps
