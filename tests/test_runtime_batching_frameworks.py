@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader
 from rnnlint.runtime.batching import LengthBucketBatchSampler, pad_collate
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+PATIENCE = 500.0
+"""Seconds in which two processes that wait for each other are done, on whatever machine."""
 LENGTHS = [1 + (7 * number) % 23 for number in range(101)]
 OPTIONS: list[dict[str, Any]] = [{"batch_size": 4, "pool": 5}, {"max_tokens": 60, "pool": 3}]
 
@@ -68,9 +70,13 @@ def run_together(script: str, folder: Path, **environment: str) -> Any:
         )
         for rank in "01"
     ]
-    for process in processes:
-        told, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+    try:
+        for process in processes:
+            told, _ = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, told
+    finally:
+        for process in processes:
+            process.kill()
     return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
 
 
