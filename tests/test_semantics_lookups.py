@@ -172,4 +172,5 @@ nn.LSTM(8, 8)(embedding(pad_sequence(rows)))
 """
     )
     embedding = only(program.passages.lookups.values()).embedding
+    assert isinstance(embedding, values.Layer)
     assert (modules.is_frozen(embedding), modules.may_be_frozen(embedding)) == FROZEN[statement]
