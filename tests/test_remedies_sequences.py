@@ -144,6 +144,16 @@ MODELS = {
         "out, _ = self.rnn(self.embedding(texts.t()))\n"
         "return (self.head(out).softmax(0) * out[..., :2]).sum(dim=0)",
     ),
+    "embeddings that are joined": model_of(
+        "nn.GRU(12, 8, batch_first=True)",
+        "x = torch.cat((self.embedding(texts), self.embedding(texts)), -1)\n"
+        "_, h = self.rnn(x)\nreturn self.head(h[-1])",
+    ),
+    "an embedding that does not learn": model_of(
+        "nn.GRU(6, 8, batch_first=True)",
+        "with torch.no_grad():\n    x = self.embedding(texts)\n"
+        "_, h = self.rnn(x)\nreturn self.head(h[-1])",
+    ),
     "ids on the way": model_of(
         "nn.GRU(6, 8, batch_first=True)",
         "_, h = self.rnn(self.embedding(texts))\nreturn self.head(h.squeeze(0))",
@@ -588,6 +598,16 @@ REFUSED = {
         "_, h = self.rnn(self.embedding(texts[:, :4]))\nreturn self.head(h[-1])",
     )
     + TAIL,
+    "the batch is cut where the model is called": (HEAD + LAST + TAIL).replace(
+        "model(texts)", "model(texts[:, :4])"
+    ),
+    "the ids are prolonged along their last axis": HEAD
+    + model_of(
+        "nn.GRU(6, 8, batch_first=True)",
+        "texts = torch.cat((texts[:, :1], texts), -1)\n_, h = self.rnn(self.embedding(texts))\n"
+        "return self.head(h[-1])",
+    )
+    + TAIL,
     "an assertion is about a step of the output": HEAD
     + model_of(
         "nn.GRU(6, 8, batch_first=True)",
@@ -625,6 +645,35 @@ def test_what_was_padded_again_is_read_by_its_lengths(tmp_path: Path) -> None:
     )
     mend(tmp_path, {"main.py": HEAD + model + TAIL}, "torch")
     assert_each_is_as_if_alone(run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "rows_of_all",
+    [
+        "for rows in torch.randperm(4).split(2):\n    batch, y = ids[rows], labels[rows]",
+        "for i in range(0, 4, 2):\n    batch, y = ids[i : i + 2], labels[i : i + 2]",
+        "for i in range(0, 4, 2):\n    batch, y = ids[i : i + 2], labels[i : i + 2]\n"
+        "    sizes = lengths[i : i + 2]",
+    ],
+)
+def test_some_rows_of_all_have_their_own_lengths(rows_of_all: str, tmp_path: Path) -> None:
+    text = f"""
+texts = [row[0] for row in rows]
+lengths = torch.tensor([len(text) for text in texts])
+ids, labels = pad_sequence(texts, batch_first=True), torch.tensor([row[1] for row in rows])
+model = Net()
+optimizer = torch.optim.Adam(model.parameters())
+{rows_of_all}
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(batch), y).backward()
+    optimizer.step()
+"""
+    mend(tmp_path, {"main.py": HEAD + LAST + text}, "torch")
+    program = run(tmp_path)
+    model, ids, lengths = program["model"], program["ids"], program["lengths"]
+    with torch.no_grad():
+        alone = [model(ids[n : n + 1, :size], lengths[n : n + 1]) for n, size in enumerate(lengths)]
+        torch.testing.assert_close(model(ids, lengths), torch.cat(alone))
 
 
 def test_lengths_at_hand_are_safe_and_others_want_a_look(tmp_path: Path) -> None:

@@ -43,8 +43,15 @@ class Scope:
         return self._layout.nodes_in(self.body)
 
     def given(self, name: str) -> list[tuple[int, ir.Expr]]:
-        """What plain assignments give to a name, with where each of them begins."""
-        return self._layout.given_in(self.body).get(name, [])
+        """What its own plain assignments give to a name, with where each of them begins."""
+        given = self._layout.given_in(self.body).get(name, [])
+        return [(start, value) for start, value in given if self._owns(start)]
+
+    def _owns(self, offset: int) -> bool:
+        """Whether what stands there is its own, and no function's within it."""
+        around = self._layout.statement_at(offset).parents
+        functions = [one for one in around if isinstance(one, ir.FunctionDef)]
+        return (functions[-1] if functions else None) is self.node
 
     def names(self) -> frozenset[str]:
         """Every name that stands in it."""
