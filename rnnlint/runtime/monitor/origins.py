@@ -13,7 +13,11 @@ from torch.utils.hooks import RemovableHandle
 def nonfinite_parameter(model: nn.Module) -> str | None:
     """The first parameter with NaN or infinity in it."""
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter.detach()).all()):
+        values: Any = parameter.detach()
+        if hasattr(values, "to_local"):
+            # The loss of this process is why one looks; the others do not, and cannot be asked.
+            values = values.to_local()
+        if not bool(torch.isfinite(values).all()):
             return name
     return None
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -17,18 +15,20 @@ from torch.utils.hooks import RemovableHandle
 
 from rnnlint.runtime.gradients import grouped_gradients, total_norm
 from rnnlint.runtime.monitor.clips import listening
+from rnnlint.runtime.monitor.clock import Clock
 from rnnlint.runtime.monitor.judging import judge
 from rnnlint.runtime.monitor.layers import LayerWatch, Recurrent, Unwatched
 from rnnlint.runtime.monitor.origins import first_nonfinite, nonfinite_parameter
 from rnnlint.runtime.monitor.predictions import compared
+from rnnlint.runtime.monitor.reading import filled, read_all, tensors_of
 from rnnlint.runtime.monitor.records import History, LayerSample, Spread
 from rnnlint.runtime.monitor.reports import RunReport
 from rnnlint.runtime.monitor.thresholds import Thresholds
+from rnnlint.runtime.monitor.wrapping import unwrapped
 
 _SAMPLES_KEPT = 256
 _BOUNDS_KEPT = 8
 _UNREAD_KEPT = 100
-_MOST_SPARSE = 1000
 _STATE = "history"
 
 
@@ -53,8 +53,9 @@ class Monitor:
     those of this process; under data parallelism, gradients and learning rates are those of all.
 
     Args:
-        model: any module with ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` or their cells inside; None to
-            name layers by :meth:`watch`.
+        model: any module with ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` or their cells inside, also
+            one that was prepared for several processes or compiled; None to name layers by
+            :meth:`watch`.
         optimizers: all that train it; more can :meth:`follow`.
         criterion: the loss, a module that is called with predictions and targets.  Where it is
             none, :meth:`record` tells the monitor of the loss.
@@ -87,7 +88,7 @@ class Monitor:
         self.history = History()
         self.thresholds = thresholds or Thresholds()
         self._first, self._every, self._overhead = first, every, overhead
-        self._model = model
+        self._model = model = unwrapped(model) if isinstance(model, nn.Module) else model
         self._layers: dict[str, LayerWatch] = {}
         self._optimizers: list[Optimizer] = []
         self._handles: list[RemovableHandle] = []
@@ -95,9 +96,10 @@ class Monitor:
         self._ids: list[tuple[Tensor, int | None]] = []
         self._unread: list[tuple[Callable[[Any], None], dict[str, Any]]] = []
         self._norm: Tensor | float | None = None
-        self._clock = _Clock()
+        self._clock = Clock()
         self._next_sample = 0
         self._sampling = False
+        self._news = False
         self._resources.enter_context(listening(self._clipped))
         try:
             if model is not None:
@@ -215,6 +217,17 @@ class Monitor:
         if history.rates.values:
             found["rnnlint/learning_rate"] = history.rates.values[-1][1]
         return found
+
+    def new_metrics(self) -> dict[str, float]:
+        """The same where a step was sampled since this was last called, and nothing otherwise.
+
+        In a loop, after each step::
+
+            if found := monitor.new_metrics():
+                accelerator.log(found, step=step)
+        """
+        news, self._news = self._news, False
+        return self.metrics() if news else {}
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen, for a checkpoint: plain numbers, lists and dictionaries."""
@@ -374,6 +387,7 @@ class Monitor:
             return
         history, step = self.history, self.history.steps
         self._clock.tick(self._sampling)
+        self._news |= self._sampling
         self._see_rates(optimizer, step)
         if self._sampling:
             self._see_gradients(optimizer, step)
@@ -454,35 +468,10 @@ class Monitor:
     def _read(self) -> None:
         """Bring what lies on devices here, all at once."""
         unread, self._unread = self._unread, []
-        numbers = iter(_read_all([tensor for _, found in unread for tensor in _tensors_of(found)]))
+        numbers = iter(read_all([tensor for _, found in unread for tensor in tensors_of(found)]))
         for keep, found in unread:
-            read = _filled(found, numbers)
+            read = filled(found, numbers)
             keep(read[""] if set(read) == {""} else read)
-
-
-class _Clock:
-    """How long steps take, with and without a sample."""
-
-    def __init__(self) -> None:
-        self._last: float | None = None
-        self._plain: list[float] = []
-        self._sampled: list[float] = []
-
-    def tick(self, sampled: bool) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            kept = self._sampled if sampled else self._plain
-            kept.append(now - self._last)
-            del kept[:-32]
-        self._last = now
-
-    def every(self, now: int, overhead: float) -> int:
-        """How many steps must lie between samples, for these to cost no more than their share."""
-        if len(self._plain) < 10 or not self._sampled:
-            return now
-        plain = statistics.median(self._plain)
-        cost = statistics.median(self._sampled[-5:]) - plain
-        return min(max(now, math.ceil(cost / (overhead * plain))), max(now, _MOST_SPARSE))
 
 
 def _kind(layer: Recurrent) -> str:
@@ -512,40 +501,3 @@ def _layer_sample(read: Mapping[str, Any]) -> LayerSample:
         if not math.isfinite(found.get(share) or 0.0):
             found[share] = None
     return LayerSample(**{**found, "profile": tuple(found.get("profile", ()))})
-
-
-def _tensors_of(found: Mapping[str, Any]) -> list[Tensor]:
-    tensors: list[Tensor] = []
-    for value in found.values():
-        if isinstance(value, Tensor):
-            tensors.append(value)
-        elif isinstance(value, Mapping):
-            tensors += _tensors_of(value)
-    return tensors
-
-
-def _read_all(tensors: list[Tensor]) -> list[Any]:
-    """Their numbers, with one wait for each device."""
-    if not tensors:
-        return []
-    flat = [tensor.detach().reshape(-1).double() for tensor in tensors]
-    devices = {tensor.device for tensor in flat}
-    read: dict[int, list[float]] = {}
-    for device in devices:
-        places = [place for place, tensor in enumerate(flat) if tensor.device == device]
-        values = torch.cat([flat[place] for place in places]).tolist()
-        for place in places:
-            size = flat[place].numel()
-            read[place], values = values[:size], values[size:]
-    return [read[place] if tensor.dim() else read[place][0] for place, tensor in enumerate(tensors)]
-
-
-def _filled(found: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    return {
-        key: next(numbers)
-        if isinstance(value, Tensor)
-        else _filled(value, numbers)
-        if isinstance(value, Mapping)
-        else value
-        for key, value in found.items()
-    }
