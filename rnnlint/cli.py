@@ -226,6 +226,87 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
         write(render_markdown(pages))
 
 
+@application.command(
+    cls=SectionedCommand,
+    short_help="Watch a training script run, and say why it fails.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    sections=(manual.DOCTOR,),
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="End the script after N steps of its optimizer; 0 lets it come to its own end.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="S",
+    help="End it at the first step after S seconds.",
+)
+@click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as for Python.")
+@click.option("--python", metavar="PATH", help="The interpreter that trains, if it is another.")
+@click.option(
+    "--safe",
+    is_flag=True,
+    help="Have torch.save overwrite nothing: what it writes is "
+    "kept aside, read back by torch.load, and gone afterwards.",
+)
+@click.option("--no-probes", is_flag=True, help="Do not try the probes on the first batch.")
+@click.option("--range-test", is_flag=True, help="Try learning rates on a copy of the model.")
+@click.option(
+    "--output-format",
+    type=click.Choice(["text", "json", "html"]),
+    default="text",
+    show_default=True,
+    help="How to write the diagnosis.",
+)
+@click.option(
+    "-o",
+    "--output-file",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Where to write it; text goes to the standard error, else rnnlint-doctor.json or .html.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether to colour text.",
+)
+@click.argument("script")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def doctor(script: str, arguments: tuple[str, ...], **chosen: Any) -> None:
+    """Run SCRIPT with its ARGUMENTS, unmodified, and say why its network does not learn.
+
+    What the run shows confirms or dismisses what reading the code suspects.  The script's
+    output and its exit code stay its own; Ctrl-C ends it and still gives the diagnosis.
+    It needs PyTorch: pip install 'rnnlint[runtime]'.
+    """
+    from rnnlint.commands import doctoring
+    from rnnlint.doctor.running import Budget
+
+    budget = Budget(
+        steps=chosen["steps"],
+        seconds=chosen["seconds"],
+        probes=not chosen["no_probes"],
+        range_test=chosen["range_test"],
+        safe=chosen["safe"],
+        module=chosen["module"],
+    )
+    wanted = doctoring.Wanted(
+        output_format=chosen["output_format"],
+        output_file=chosen["output_file"],
+        colour=chosen["color"],
+    )
+    code = doctoring.doctor((script, *arguments), budget, wanted, chosen["python"])
+    click.get_current_context().exit(code)
+
+
 @application.command(short_help="Serve an editor.")
 @click.option("--stdio", is_flag=True, help="Speak over the standard streams, as always.")
 def server(stdio: bool) -> None:

@@ -53,6 +53,15 @@ CHECKS: Section = (
         ("rnnlint check - --stdin-filename train.py <train.py", "Check text that is not saved."),
     ),
 )
+DOCTOR: Section = (
+    "Examples",
+    (
+        ("rnnlint doctor train.py --epochs 3", "Watch 200 steps; the script gets --epochs 3."),
+        ("rnnlint doctor --steps 0 train.py", "Watch the whole run."),
+        ("rnnlint doctor -m project.train", "Watch a module, as python -m runs it."),
+        ("rnnlint doctor --output-format html train.py", "Write a page with plots of the run."),
+    ),
+)
 RULES: Section = (
     "Examples",
     (

@@ -22,7 +22,7 @@ from rnnlint.reporting.style import Style
 _SHOWN_FLOWS = 3
 """The training loops that are drawn without being asked for."""
 _ENDLESS = 1 << 30
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """A page that is told to load nothing cannot be made to by what it shows."""
 
 
@@ -32,22 +32,23 @@ def render(report: Report, style: Style) -> str:
         "head",
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         f'<meta name="generator" content="rnnlint {__version__}">',
         element("title", "rnnlint: why training may fail"),
-        element("style", _asset("style.css")),
+        element("style", asset("style.css")),
     )
     body = element(
         "body",
         element("a", "To the findings", class_="skip", href="#findings"),
         _header(report),
         element("main", *_sections(report)),
-        element("script", _asset("script.js")),
+        element("script", asset("script.js")),
     )
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file that pages have inside them: their style, or their script."""
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
