@@ -75,7 +75,8 @@ with `# rnnlint: ignore[RNN301]`.
 The rate stays what you chose for so long because a rate that falls from the first epoch on can
 end a short training too early: a tagger that SGD trained for 8 epochs reached its target with 8
 seeds of 8 at one rate, with 7 under this schedule, with 1 along a cosine, and with 1 along a cosine
-down to a tenth (measured with PyTorch 2.13).
+down to a tenth. Over 20 epochs of noisy targets, Adam at 0.02 reached its own with 2 seeds of 5 at
+one rate, and with 5 under this schedule or a cosine (measured with PyTorch 2.13).
 
 There is no fix where the code says that there are fewer than 10 epochs, where the number of turns
 is not known before the loop begins, where a count decides in which turns the optimizer steps, where
