@@ -22,7 +22,7 @@ _LOSSES = {
 TABLE: Table = {
     f"{_RUNTIME}.init_recurrent_": Entry("init_recurrent", "init_recurrent_"),
     f"{_RUNTIME}.describe_recurrent": Entry("unknown"),
-    **entries("nothing", "probe ProbeReport ProbeResult", f"{_RUNTIME}."),
+    **entries("nothing", "Monitor ProbeReport ProbeResult RunReport probe", f"{_RUNTIME}."),
     # sequences
     f"{_RUNTIME}.run_recurrent": Entry(
         "run_recurrent", "run_recurrent", ("rnn", "padded", "lengths", "state")
