@@ -1,6 +1,7 @@
 """What a training run shows of its recurrent layers; see :class:`Monitor`."""
 
-from rnnlint.runtime.monitor.judging import Observation
+from rnnlint.runtime.monitor.failures import MonitorWarning
+from rnnlint.runtime.monitor.observations import Observation
 from rnnlint.runtime.monitor.records import History, LayerSample, Spread
 from rnnlint.runtime.monitor.reports import RunReport
 from rnnlint.runtime.monitor.thresholds import Thresholds
@@ -10,6 +11,7 @@ __all__ = [
     "History",
     "LayerSample",
     "Monitor",
+    "MonitorWarning",
     "Observation",
     "RunReport",
     "Spread",

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import _VF, Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from rnnlint.runtime.description import GATES, REMEMBERING_GATE
 
@@ -17,7 +18,7 @@ def saturation(layer: nn.RNNBase, inputs: Tensor, mask: Tensor) -> dict[str, Ten
     """The share of values of each gate that are saturated, of the lowest layer's forward direction.
 
     A forget gate that is open, or an update gate that keeps the state, is what makes a network
-    remember: these count where they are closed.
+    remember: these count where they are closed.  The layer begins from a state of zeros here.
 
     Args:
         layer: an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
@@ -25,27 +26,38 @@ def saturation(layer: nn.RNNBase, inputs: Tensor, mask: Tensor) -> dict[str, Ten
         mask: which steps are real, (T, B).
 
     Returns:
-        By gate; for a plain tanh RNN ``h``, its state.  Empty where weights cannot be read.
+        By gate; for a plain tanh RNN ``h``, its state.  Empty where weights cannot be read, NaN
+        where no step is real.
     """
-    weights = _weights(layer)
-    if weights is None or not bool(mask.any()):
-        return {}
-    inputs = inputs.to(weights[0].dtype)
-    states = _states(layer, inputs, weights)
-    if layer.mode.startswith("RNN"):
-        saturated = states.abs() > _OPEN
-        return {"h": _share(saturated, mask)} if layer.mode == "RNN_TANH" else {}
+    # cuDNN warns of weights that do not lie side by side, as copies do not.
+    with (
+        torch.backends.cudnn.flags(enabled=False),
+        torch.autocast(inputs.device.type, enabled=False),
+    ):
+        weights = _weights(layer)
+        if weights is None or layer.mode == "RNN_RELU":
+            return {}
+        inputs = inputs.to(weights[0].dtype)
+        states = _states(layer, inputs, weights)
+        if layer.mode == "RNN_TANH":
+            return {"h": _share(states.abs() > _OPEN, mask)}
+        return {
+            gate: _share(_saturated(layer.mode, number, block), mask)
+            for number, (gate, block) in enumerate(_gates(layer, inputs, states, weights))
+            # The candidates of both are tanh, and saturate with the state; a GRU's is gated.
+            if gate not in ("g", "n")
+        }
+
+
+def _gates(
+    layer: nn.RNNBase, inputs: Tensor, states: Tensor, weights: list[Tensor]
+) -> list[tuple[str, Tensor]]:
+    """What goes into the squashing function of each gate, (T, B, H)."""
     before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
-    gates = nn.functional.linear(inputs, weights[0], weights[2] if layer.bias else None)
-    gates = gates + nn.functional.linear(before, weights[1], weights[3] if layer.bias else None)
-    return {
-        gate: _share(_saturated(layer.mode, number, block), mask)
-        for number, (gate, block) in enumerate(
-            zip(GATES[layer.mode], gates.chunk(len(GATES[layer.mode]), -1), strict=True)
-        )
-        # The candidates of both are tanh, and saturate with the state; that of a GRU is gated.
-        if gate not in ("g", "n")
-    }
+    added = nn.functional.linear(inputs, weights[0], weights[2] if layer.bias else None)
+    added += nn.functional.linear(before, weights[1], weights[3] if layer.bias else None)
+    names = GATES[layer.mode]
+    return list(zip(names, added.chunk(len(names), -1), strict=True))
 
 
 def _saturated(mode: str, number: int, block: Tensor) -> Tensor:
@@ -55,10 +67,13 @@ def _saturated(mode: str, number: int, block: Tensor) -> Tensor:
 
 
 def _share(saturated: Tensor, mask: Tensor) -> Tensor:
-    return saturated.float().mean(-1)[mask].mean()
+    return (saturated.float().mean(-1) * mask).sum() / mask.sum()
 
 
 def _weights(layer: nn.RNNBase) -> list[Tensor] | None:
+    if is_parametrized(layer):
+        # Some, such as spectral norms, change with each reading.
+        return None
     roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if layer.bias else [])]
     if layer.proj_size:
         roles.append("weight_hr")
@@ -71,21 +86,11 @@ def _weights(layer: nn.RNNBase) -> list[Tensor] | None:
 
 def _states(layer: nn.RNNBase, inputs: Tensor, weights: list[Tensor]) -> Tensor:
     hidden = inputs.new_zeros(1, inputs.size(1), layer.proj_size or layer.hidden_size)
-    run: dict[str, Any] = {
-        "LSTM": _VF.lstm,
-        "GRU": _VF.gru,
-        "RNN_TANH": _VF.rnn_tanh,
-        "RNN_RELU": _VF.rnn_relu,
-    }
+    run: dict[str, Any] = {"LSTM": _VF.lstm, "GRU": _VF.gru, "RNN_TANH": _VF.rnn_tanh}
     state: object = hidden
     if layer.mode == "LSTM":
         state = (hidden, inputs.new_zeros(1, inputs.size(1), layer.hidden_size))
-    # cuDNN warns of weights that do not lie side by side, as copies do not.
-    with (
-        torch.backends.cudnn.flags(enabled=False),
-        torch.autocast(inputs.device.type, enabled=False),
-    ):
-        states: Tensor = run[layer.mode](
-            inputs, state, weights, layer.bias, 1, 0.0, False, False, False
-        )[0]
+    states: Tensor = run[layer.mode](
+        inputs, state, weights, layer.bias, 1, 0.0, False, False, False
+    )[0]
     return states

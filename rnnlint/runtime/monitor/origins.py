@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from rnnlint.runtime.monitor.unwatched import Watching
+
 
 def nonfinite_parameter(model: nn.Module) -> str | None:
     """The first parameter with NaN or infinity in it."""
@@ -22,27 +24,37 @@ def nonfinite_parameter(model: nn.Module) -> str | None:
     return None
 
 
-def first_nonfinite(model: nn.Module, found: Callable[[str], None]) -> list[RemovableHandle]:
-    """Tell the name of the first module that makes NaN or infinity of finite inputs, once.
+class Origin(Watching):
+    """Finds the first module that makes NaN or infinity of finite inputs.
 
-    Returns:
-        The hooks, of which it takes none away by itself.
+    Args:
+        model: its innermost modules are looked at.
+        found: is told the name, once.
     """
-    told: list[str] = []
 
-    def watch(name: str) -> Callable[..., None]:
-        def look(module: nn.Module, args: Any, output: Any) -> None:
-            if not told and not _finite(output) and _finite(args):
-                told.append(name)
-                found(name)
+    def __init__(self, model: nn.Module, found: Callable[[str], None]) -> None:
+        self._found = found
+        self._names = {
+            module: name or type(module).__name__
+            for name, module in model.named_modules()
+            if not any(module.children())
+        }
+        self._handles: list[RemovableHandle] = [
+            module.register_forward_hook(self.after) for module in self._names
+        ]
 
-        return look
+    def close(self) -> None:
+        """Look no more."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
 
-    return [
-        module.register_forward_hook(watch(name or type(module).__name__))
-        for name, module in model.named_modules()
-        if not any(module.children())
-    ]
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def after(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Look at what came out of a module; its forward hook."""
+        if self._handles and not _finite(output) and _finite(args):
+            self._found(self._names[module])
+            self.close()
 
 
 def _finite(value: Any) -> bool:

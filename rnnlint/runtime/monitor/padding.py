@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 _SHORTEST_RUN = 2
+_INSIDE = 0.02
+"""The share of real steps that may have the value of padding, before that is taken for content."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Extent:
         """The share of padding among all steps, with no dimensions."""
         return 1 - (self.end - self.first).float().mean() / max(self.steps, 1)
 
+    @property
+    def real(self) -> Tensor:
+        """Which steps are real, (T, B)."""
+        places = torch.arange(self.steps, device=self.first.device).unsqueeze(1)
+        return (places >= self.first) & (places < self.end)
+
 
 def whole(batch: int, steps: int, device: torch.device) -> Extent:
     """Of a batch without padding."""
@@ -44,41 +52,46 @@ def of_lengths(lengths: Tensor, steps: int) -> Extent:
     return Extent(torch.zeros_like(lengths), lengths, steps)
 
 
-def of_values(inputs: Tensor, padding: int | None = None) -> Extent:
+def of_ids(ids: Tensor, padding: int) -> Extent:
+    """Of a batch of ids, (T, B), one of which is known to be padding."""
+    same = ids == padding
+    return _between(_leading(same), _leading(same.flip(0)), ids.size(0))
+
+
+def of_values(inputs: Tensor) -> Extent:
     """Of a batch whose padding is one value, or one vector, repeated to the end or from the start.
 
     What repeats in all sequences alike is taken for data: sequences of one length have no
-    padding, and blank steps that end all of them are a part of the task.  So is what occurs
-    between other steps, too, unless it is known to be padding.
+    padding, and blank steps that end all of them are a part of the task.  So is what stands
+    within the sequences, too, like the dark rows of a picture.
 
     Args:
         inputs: (T, B) of ids, or (T, B, F).
-        padding: the id of padding, where it is known.
     """
     steps, batch = inputs.shape[:2]
     if steps < _SHORTEST_RUN or batch < _SHORTEST_RUN:
         return whole(batch, steps, inputs.device)
-    after = _run(inputs.flip(0), padding)
-    before = _run(inputs, padding)
+    flat = inputs.reshape(steps, batch, -1)
+    return _between(_run(flat), _run(flat.flip(0)), steps)
+
+
+def _between(before: Tensor, after: Tensor, steps: int) -> Extent:
     # A sequence of nothing but padding is padding after its end, of which there is none.
     before = torch.where(after == steps, torch.zeros_like(before), before)
     return Extent(before, steps - after, steps)
 
 
-def _run(inputs: Tensor, padding: int | None) -> Tensor:
-    """How many of the first steps are padding, (B,)."""
-    flat = inputs.reshape(*inputs.shape[:2], -1)
-    if padding is not None:
-        same = flat[..., 0] == padding
-    else:
-        repeats = _leading((flat == flat[0]).all(-1))
-        # The sequence with the longest run shows the value of padding.
-        value = flat[0, repeats.argmax()]
-        same = (flat == value).all(-1) & (repeats.max() >= _SHORTEST_RUN)
+def _run(inputs: Tensor) -> Tensor:
+    """How many of the first steps of (T, B, F) are padding, (B,)."""
+    repeats = _leading((inputs == inputs[0]).all(-1))
+    # The sequence with the longest run shows the value of padding.  No number is read for that,
+    # which on an accelerator would be waited for.
+    value = inputs[0].index_select(0, repeats.argmax().reshape(1))
+    same = (inputs == value).all(-1)
     run = _leading(same)
-    if padding is None:
-        run = run * (run.sum() == same.sum())
-    return torch.where(run.min() == run.max(), torch.zeros_like(run), run)
+    inside = (same.sum() - run.sum()) / (same.numel() - run.sum()).clamp(min=1)
+    padded = (repeats.max() >= _SHORTEST_RUN) & (run.min() < run.max()) & (inside <= _INSIDE)
+    return run * padded
 
 
 def _leading(same: Tensor) -> Tensor:

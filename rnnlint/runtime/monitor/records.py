@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -56,9 +57,10 @@ class Spread:
     Attributes:
         step: the number of the optimizer's step.
         loss: the name of the loss.
-        predictions: their standard deviation over the samples; of classes, the share of the
-            samples that do not get the most frequent one.
-        targets: the same of the targets.
+        predictions: their standard deviation over the samples, in the root mean square over what
+            each sample has; of classes, the length of the standard deviation of the
+            probabilities.
+        targets: the same of the targets, whose probabilities are 0 and 1.
         probabilities: whether what a cross-entropy takes for logits sums to one.
     """
 
@@ -71,7 +73,12 @@ class Spread:
 
 @dataclass
 class Curve:
-    """A number over the steps, thinned where there are too many."""
+    """A number over the steps, thinned where there are too many.
+
+    Attributes:
+        stride: of how many steps one is kept.
+        values: step and number, in order.
+    """
 
     stride: int = 1
     values: list[tuple[int, float]] = field(default_factory=list)
@@ -85,6 +92,7 @@ class Curve:
 
     @property
     def numbers(self) -> list[float]:
+        """The numbers without their steps."""
         return [value for _, value in self.values]
 
 
@@ -126,6 +134,10 @@ class History:
     without_gradient: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
+    def copied(self) -> History:
+        """The same, which what comes does not change."""
+        return History.from_dict(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries, as JSON has them."""
         return asdict(self)
@@ -138,15 +150,17 @@ class History:
             ValueError: it is nothing of the kind.
         """
         names = set(cls.__dataclass_fields__)
-        if set(state) != names:
+        if not isinstance(state, Mapping) or set(state) != names:
+            given = sorted(state) if isinstance(state, Mapping) else type(state).__name__
             raise ValueError(
-                f"a history of a run has the keys {sorted(names)}; this has {sorted(state)}"
+                f"a history of a run has the keys {sorted(names)}, and this is {given}: pass what "
+                "state_dict() of a monitor of this version gave"
             )
-        history = cls(**state)
+        history = cls(**copy.deepcopy(dict(state)))
         for curve in ("losses", "norms", "rates"):
             given = state[curve]
             pairs = [(int(step), float(value)) for step, value in given["values"]]
-            setattr(history, curve, Curve(given["stride"], pairs))
+            setattr(history, curve, Curve(int(given["stride"]), pairs))
         history.layers = {
             name: [
                 LayerSample(**{**sample, "profile": tuple(sample["profile"])}) for sample in samples

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from rnnlint.runtime.monitor.judging import Observation
+from rnnlint.runtime.monitor.observations import Observation
 from rnnlint.runtime.monitor.records import History, LayerSample
 
 _WIDTH = 88
