@@ -37,7 +37,7 @@ class CriterionWatch(Watching):
             type(criterion).__name__,
         )
         self._heard, self._compare, self._failures = heard, compare, failures
-        self._handle = criterion.register_forward_hook(self.after)
+        self._handle = criterion.register_forward_hook(self.hook("after"))
 
     def close(self) -> None:
         """Hear no more."""

@@ -52,8 +52,8 @@ class LayerWatch(Watching):
         self._states: list[weakref.ref[Tensor]] = []
         self._gradients: list[RemovableHandle] = []
         self._handles = [
-            layer.register_forward_pre_hook(self.before, with_kwargs=True),
-            layer.register_forward_hook(self.after, with_kwargs=True),
+            layer.register_forward_pre_hook(self.hook("before"), with_kwargs=True),
+            layer.register_forward_hook(self.hook("after"), with_kwargs=True),
         ]
 
     def close(self) -> None:

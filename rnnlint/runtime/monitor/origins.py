@@ -40,7 +40,7 @@ class Origin(Watching):
             if not any(module.children())
         }
         self._handles: list[RemovableHandle] = [
-            module.register_forward_hook(self.after) for module in self._names
+            module.register_forward_hook(self.hook("after")) for module in self._names
         ]
 
     def close(self) -> None:

@@ -23,3 +23,25 @@ class Watching:
 
     def __reduce__(self) -> tuple[type[Unwatched], tuple[()]]:
         return Unwatched, ()
+
+    def hook(self, name: str) -> Hook:
+        """The method of this name, to be registered with a module."""
+        return Hook(self, name)
+
+
+class Hook:
+    """A method as a hook.
+
+    A bound method itself would not do: a deep copy of it is the same function, bound to what
+    stands for the watcher in a copy.
+    """
+
+    def __init__(self, watcher: Watching | Unwatched, name: str) -> None:
+        self._watcher, self._name = watcher, name
+        self._call = getattr(watcher, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __reduce__(self) -> tuple[type[Hook], tuple[Unwatched, str]]:
+        return Hook, (Unwatched(), self._name)

@@ -152,7 +152,7 @@ class Monitor:
 
         A model's own embeddings are watched already.
         """
-        handle = embedding.register_forward_hook(self._recorder.lookups.after)
+        handle = embedding.register_forward_hook(self._recorder.lookups.hook("after"))
         self._resources.callback(handle.remove)
 
     def follow(self, optimizer: Optimizer) -> None:
