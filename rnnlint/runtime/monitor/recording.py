@@ -266,7 +266,7 @@ class Recorder:
         """Whether the step that comes is sampled."""
         step = self.history.steps
         # Of the first steps nothing is read before the last of them.
-        if step > self._first and (self.sampling or len(self._unread) > _UNREAD_KEPT):
+        if step >= self._first and (self.sampling or len(self._unread) > _UNREAD_KEPT):
             self._unread.read()
         due = step < self._first or step >= self._next_sample
         if due:
