@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,14 +12,12 @@ from accelerate.data_loader import (  # type: ignore[import-untyped]  # it has n
     prepare_data_loader,
     skip_first_batches,
 )
+from together import run_together
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rnnlint.runtime.batching import LengthBucketBatchSampler, pad_collate
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-PATIENCE = 500.0
-"""Seconds in which two processes that wait for each other are done, on whatever machine."""
 LENGTHS = [1 + (7 * number) % 23 for number in range(101)]
 OPTIONS: list[dict[str, Any]] = [{"batch_size": 4, "pool": 5}, {"max_tokens": 60, "pool": 3}]
 
@@ -42,42 +35,6 @@ def assert_complete(epochs: list[list[list[list[int]]]]) -> None:
         assert seen == Counter(range(len(LENGTHS)))
         assert len({len(batches) for batches in ranks}) == 1
     assert epochs[0][0] != epochs[0][1]
-
-
-def run_together(script: str, folder: Path, **environment: str) -> Any:
-    """Starts two processes, and reads what each has written."""
-    path = folder / "train.py"
-    path.write_text(script, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")]),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        **environment,
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(path), str(folder)],
-            env={**shared, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"},
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    try:
-        for process in processes:
-            told, _ = process.communicate(timeout=PATIENCE)
-            assert process.returncode == 0, told
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
 
 
 # --- Lightning --------------------------------------------------------------------------
