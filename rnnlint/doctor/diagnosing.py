@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 
 from rnnlint.diagnostic import Cause, Diagnostic, Level, Span
-from rnnlint.doctor.evidence import Observation, Run, Watched
+from rnnlint.doctor.evidence import Observation, Run, Watched, failed
 from rnnlint.doctor.verdicts import Judgement, Verdict, verdict
 
 _HARMFUL = ("error", "warning")
+_AGAIN = "try it again after a change, by rnnlint.runtime.probe(model, batch, loss)"
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -22,6 +23,8 @@ class Judged(msgspec.Struct, frozen=True):
     verdict: Verdict
     level: Level
     """How much it matters, now that the run has spoken."""
+    layers: frozenset[str] = frozenset()
+    """The names of the layers that it is about."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -74,9 +77,7 @@ def diagnose(
         for judgement in Judgement
     }
     confirmed = sorted(by_judgement[Judgement.CONFIRMED], key=lambda each: each.level.rank)
-    told = {each.diagnostic.code for each in confirmed}
-    # What a confirmed finding explains needs no second reason.
-    alone = [seen for seen in _seen_alone(run) if not told.intersection(seen.codes)]
+    alone = list(_new(_seen_alone(run), confirmed))
     unseen = by_judgement[Judgement.UNSEEN]
     return Diagnosis(
         command=tuple(command),
@@ -99,9 +100,9 @@ def _judged(diagnostic: Diagnostic, run: Run, watched: Sequence[Watched], cwd: P
     layers = _concerned(diagnostic, watched, cwd)
     said = verdict(diagnostic, run, layers)
     level = diagnostic.level
+    names = frozenset(layer.name for layer in layers)
     if said.judgement is Judgement.CONFIRMED:
         # Advice that a run bears out by something that keeps it from learning is more than advice.
-        names = {layer.name for layer in layers}
         harms = [
             Level(seen.level)
             for seen in run.observations
@@ -110,7 +111,7 @@ def _judged(diagnostic: Diagnostic, run: Run, watched: Sequence[Watched], cwd: P
             and (seen.layer is None or seen.layer in names)
         ]
         level = min([level, *harms], key=lambda each: each.rank)
-    return Judged(diagnostic, said, level)
+    return Judged(diagnostic, said, level, names)
 
 
 def _concerned(diagnostic: Diagnostic, watched: Sequence[Watched], cwd: Path) -> list[Watched]:
@@ -125,6 +126,22 @@ def _is_at(layer: Watched, span: Span, cwd: Path) -> bool:
     places = [*layer.seen.called, *([layer.seen.built] if layer.seen.built else [])]
     rows = range(span.location.row, span.end_location.row + 1)
     return any(path == where and row in rows for where, row in places)
+
+
+def _new(seen: Iterable[Observation], confirmed: Iterable[Judged]) -> Iterator[Observation]:
+    """What is not explained by a confirmed finding, nor said by a worse observation already."""
+    told = {
+        (code, name)
+        for each in confirmed
+        for code in [each.diagnostic.code]
+        for name in (None, *each.layers)
+    }
+    for observation in seen:
+        about = {(code, observation.layer) for code in observation.codes}
+        if not told.intersection(about):
+            yield observation
+        if observation.level in _HARMFUL:
+            told |= about | {(code, None) for code in observation.codes}
 
 
 def _seen_alone(run: Run) -> Iterator[Observation]:
@@ -152,8 +169,8 @@ def _of_probes(run: Run) -> Iterator[Observation]:
             yield Observation(
                 f"probe {probe.name}",
                 "error" if probe.name == "batch_order" else "warning",
-                f"the probe {probe.name} on the first batch failed: {probe.explanation}",
-                "rnnlint.runtime.probe(model, batch, loss) tries it again after a change",
+                failed(probe),
+                probe.explanation.partition(". ")[2].rstrip(".") or _AGAIN,
                 step=0,
                 codes=probe.codes,
             )
@@ -168,11 +185,11 @@ def _of_order(run: Run) -> Iterator[Observation]:
             "give both one shape, as by predictions.squeeze(-1)",
             codes=("RNN608",),
         )
-    if run.history.steps > 1 and not run.cleared:
+    if run.looked and run.accumulated == run.looked:
         yield Observation(
             "gradients never cleared",
             "error",
-            f"gradients were not cleared once in {run.history.steps} steps, and add up",
+            f"gradients add up from step to step: {run.looked} of {run.looked} began with others",
             "call optimizer.zero_grad() before loss.backward()",
             codes=("RNN206",),
         )

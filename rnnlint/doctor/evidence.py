@@ -117,14 +117,18 @@ class Run(msgspec.Struct, frozen=True):
     layers: dict[str, LayerSeen] = {}
     events: tuple[str, ...] = ()
     """The first `backward`, `clip`, `step` and `zero_grad`, in the order in which they happened."""
-    cleared: int = 0
-    """How often gradients were cleared."""
+    looked: int = 0
+    """How many steps were looked at for gradients that were not cleared."""
+    accumulated: int = 0
+    """In how many of them the gradients of the step before were still there."""
     broadcast: tuple[str, ...] = ()
     """Shapes of predictions and targets that a loss had to broadcast."""
     probes: tuple[Probe, ...] = ()
     range_test: RangeTest | None = None
     files: tuple[str, ...] = ()
     """The files of the user's that were imported."""
+    surprises: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
 
     @property
     def whole(self) -> bool:
@@ -161,3 +165,13 @@ class Watched(msgspec.Struct, frozen=True):
         late = self.samples[len(self.samples) // 2 :]
         ratios = [sample.early_to_late for sample in late if sample.early_to_late is not None]
         return statistics.median(ratios) if ratios else None
+
+
+def brief(words: str) -> str:
+    """The first sentence of what somebody said at length."""
+    return words.partition("\n")[0].partition(". ")[0].rstrip(".")
+
+
+def failed(probe: Probe) -> str:
+    """What a probe found, as evidence; what else it says is advice."""
+    return f"on the first batch, {brief(probe.explanation)} (probe {probe.name})"

@@ -47,6 +47,10 @@ def _sections(diagnosis: Diagnosis) -> Iterator[str]:
         if kept:
             items = [element("li", text(_line(each))) for each in kept]
             yield element("section", element("h2", heading), element("ul", *items))
+    if diagnosis.run.surprises:
+        items = [element("li", text(each)) for each in diagnosis.run.surprises]
+        heading = element("h2", "Not looked at, as something was in the way")
+        yield element("section", heading, element("ul", *items))
     plots = list(_plots(diagnosis.run))
     if plots:
         yield element("section", element("h2", "The run"), *plots, id="run")

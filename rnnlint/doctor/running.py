@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,25 @@ import msgspec
 
 from rnnlint.doctor.evidence import Run
 
-_OBSERVER = "rnnlint.runtime.observing"
-_CAN_OBSERVE = f"import {_OBSERVER}.session"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Another interpreter has this rnnlint, and of its own whatever else it imports.
+_BORROWED = """\
+import sys, importlib.util
+if sys.path[0] == "": del sys.path[0]
+folder = sys.argv.pop(1)
+spec = importlib.util.spec_from_file_location("rnnlint", folder + "/__init__.py",
+    submodule_search_locations=[folder])
+sys.modules["rnnlint"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from rnnlint.runtime.observing.__main__ import main
+"""
+_OBSERVE = (
+    _BORROWED
+    + """\
+sys.path.insert(0, "")
+main()
+"""
+)
 
 
 class CannotObserveError(Exception):
@@ -53,8 +69,7 @@ def observe(command: Sequence[str], budget: Budget, python: str | None = None) -
         with _interrupts_left_to_the_script():
             try:
                 process = subprocess.run(
-                    [interpreter, "-m", _OBSERVER, *_flags(report, budget), *command],
-                    env=_environment(),
+                    [interpreter, "-c", _OBSERVE, str(_PACKAGE), *_flags(report, budget), *command],
                     check=False,
                 )
             except OSError as error:
@@ -81,13 +96,6 @@ def _flags(report: Path, budget: Budget) -> Iterator[str]:
     yield "--"
 
 
-def _environment() -> dict[str, str]:
-    # Another interpreter finds rnnlint where this one has it, behind all of its own.
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{home}" if path else home}
-
-
 @contextmanager
 def _interrupts_left_to_the_script() -> Iterator[None]:
     """Ctrl-C reaches both; the script ends, and its report is still written."""
@@ -101,9 +109,8 @@ def _interrupts_left_to_the_script() -> Iterator[None]:
 
 def _why_not(interpreter: str, code: int) -> str:
     tried = subprocess.run(
-        [interpreter, "-c", _CAN_OBSERVE], env=_environment(), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+        [interpreter, "-c", _BORROWED, str(_PACKAGE)], capture_output=True, text=True, check=False
+    )
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
         return f"'{interpreter}' cannot observe: {last}; run: pip install 'rnnlint[runtime]'"

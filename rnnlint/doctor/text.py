@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rnnlint.diagnostic import Applicability, Diagnostic, Level
 from rnnlint.doctor.diagnosing import Diagnosis, Judged
-from rnnlint.doctor.evidence import Observation, Run
+from rnnlint.doctor.evidence import Observation, Run, brief
 from rnnlint.reporting.layout import counted, labelled, printable, sentence, wrapped
 from rnnlint.reporting.report import place
 from rnnlint.reporting.style import Style
@@ -19,15 +19,19 @@ _EXPLAINED = 3
 def render(diagnosis: Diagnosis, style: Style) -> str:
     """Say why training fails, the likeliest cause first, and how to repair it."""
     lines = [style.strong("Why training fails"), *wrapped(summary(diagnosis), style.width), ""]
+    told: dict[str, int] = {}
     for number, reason in enumerate(diagnosis.reasons, start=1):
         whole = number <= _EXPLAINED
-        lines += [*_reason(f"{number}. ", reason, style, whole), *([""] if whole else [])]
+        lines += [*_reason(number, reason, style, whole, told), *([""] if whole else [])]
+    if len(diagnosis.reasons) > _EXPLAINED:
+        lines.append("")
     if not diagnosis.reasons:
         lines += [*wrapped(_nothing(diagnosis), style.width), ""]
     for heading, kept in (
         ("Suspected by reading; the run neither shows nor refutes it", diagnosis.suspicions),
         ("Dismissed by the run", diagnosis.dismissed),
         ("Rarely the reason by itself", diagnosis.advice),
+        ("Not looked at, as something was in the way", diagnosis.run.surprises),
     ):
         if kept:
             lines.append(style.strong(f"{heading}:"))
@@ -51,7 +55,7 @@ def summary(diagnosis: Diagnosis) -> str:
     if not run.layers:
         said.append("no recurrent layer was built")
     if run.raised:
-        said.append(f"it raised {run.raised.splitlines()[0]}")
+        said.append(f"it raised {brief(run.raised)}")
     return "; ".join(said) + "."
 
 
@@ -76,7 +80,14 @@ def _unwatched(run: Run) -> str:
     )
 
 
-def _reason(label: str, reason: Judged | Observation, style: Style, whole: bool) -> Iterator[str]:
+def _reason(
+    number: int,
+    reason: Judged | Observation,
+    style: Style,
+    whole: bool,
+    told: dict[str, int],
+) -> Iterator[str]:
+    label = f"{number}. "
     pad = " " * len(label)
     title, level = title_of(reason)
     lines = wrapped(title, style.width - len(pad))
@@ -88,7 +99,11 @@ def _reason(label: str, reason: Judged | Observation, style: Style, whole: bool)
         return
     diagnostic = reason.diagnostic
     yield pad + style.place(printable(place(diagnostic.span)))
-    yield from labelled("Confirmed: ", sentence(reason.verdict.evidence), pad, style, indent=2)
+    evidence = reason.verdict.evidence
+    # One number may bear out several findings.
+    first = told.setdefault(evidence, number)
+    said = sentence(evidence) if first == number else f"By the same as {first}."
+    yield from labelled("Confirmed: ", said, pad, style, indent=2)
     if not whole:
         return
     for step in diagnostic.trail:
@@ -125,7 +140,10 @@ def title_of(reason: Judged | Observation) -> tuple[str, Level]:
     return f"{diagnostic.code} ({diagnostic.name}): {diagnostic.message}", reason.level
 
 
-def _listed(each: Judged | Observation, style: Style) -> Iterator[str]:
+def _listed(each: Judged | Observation | str, style: Style) -> Iterator[str]:
+    if isinstance(each, str):
+        yield from wrapped(f"- {printable(each)}", style.width, indent=2)
+        return
     if isinstance(each, Observation):
         yield from wrapped(f"- {each.message}", style.width, indent=2)
         return

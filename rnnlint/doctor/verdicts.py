@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from rnnlint.diagnostic import Diagnostic
-from rnnlint.doctor.evidence import Run, Watched
+from rnnlint.doctor.evidence import Run, Watched, brief, failed
 
 
 class Judgement(enum.Enum):
@@ -94,9 +94,9 @@ def _chance(run: Run, layers: Sequence[Watched]) -> Verdict:
 def _probe(run: Run, name: str) -> Verdict:
     for probe in run.probes:
         if probe.name == name and probe.status == "failed":
-            return _confirmed(f"the probe {name} on the first batch failed: {probe.explanation}")
+            return _confirmed(failed(probe))
         if probe.name == name and probe.status == "passed":
-            return _dismissed(f"the probe {name} on the first batch passed: {probe.explanation}")
+            return _dismissed(f"the probe {name} on the first batch passed")
     return _UNSEEN
 
 
@@ -129,22 +129,25 @@ def _clipping(run: Run, layers: Sequence[Watched]) -> Verdict:
 
 
 def _clip_order(run: Run, layers: Sequence[Watched]) -> Verdict:
-    events = run.events
-    if "clip" not in events or "step" not in events:
+    clipping = [step for step in _steps(run.events) if "clip" in step]
+    if not clipping:
         return _UNSEEN
-    step = events[: events.index("step")]
-    first = [event for event in step if event in ("backward", "clip")]
-    shown = ", ".join((*step, "step"))
-    if first != ["backward", "clip"] and "clip" in (first or ["clip"])[:1]:
-        return _confirmed(f"the first step went {shown}")
-    if "clip" not in step:
-        return _confirmed(f"the first step went {shown}, and clipped afterwards")
-    return _dismissed(f"the first step went {shown}")
+    wrong = [step for step in clipping if "backward" not in step[: step.index("clip")]]
+    shown = (wrong or clipping)[0]
+    said = f"a step went {', '.join(shown)}"
+    return _confirmed(said) if len(wrong) == len(clipping) else _dismissed(said)
+
+
+def _steps(events: Sequence[str]) -> list[tuple[str, ...]]:
+    """What happened up to each step of an optimizer, and with it."""
+    ends = [at for at, event in enumerate(events) if event == "step"]
+    starts = [0, *(end + 1 for end in ends)]
+    return [tuple(events[start : end + 1]) for start, end in zip(starts, ends, strict=False)]
 
 
 def _state(run: Run, layers: Sequence[Watched]) -> Verdict:
     if "backward through the graph a second time" in run.raised:
-        return _confirmed(f"the script ended with it in step {run.history.steps}: {run.raised}")
+        return _confirmed(f"step {run.history.steps + 1} ended with it: {brief(run.raised)}")
     carried = [
         (layer.name, sample.step) for layer in layers for sample in layer.samples if sample.carried
     ]
@@ -159,10 +162,11 @@ def _state(run: Run, layers: Sequence[Watched]) -> Verdict:
 
 
 def _clearing(run: Run, layers: Sequence[Watched]) -> Verdict:
-    if run.history.steps < 2:
+    if not run.looked:
         return _UNSEEN
-    said = f"gradients were cleared {run.cleared} times in {run.history.steps} steps"
-    return _dismissed(said) if run.cleared else _confirmed(said)
+    if run.accumulated == run.looked:
+        return _confirmed(f"{run.looked} steps of {run.looked} began with the gradients of others")
+    return _dismissed("steps began without gradients of the step before")
 
 
 def _memory(run: Run, layers: Sequence[Watched]) -> Verdict:
@@ -220,8 +224,8 @@ def _left_out(run: Run, layers: Sequence[Watched]) -> Verdict:
 
 def _stepped(run: Run, layers: Sequence[Watched]) -> Verdict:
     steps = run.history.steps
-    if steps:
-        return _dismissed(f"the optimizer made {steps} steps")
+    if steps or "step" in run.events:
+        return _dismissed(f"the optimizer made {steps or 'its'} steps")
     return _confirmed("there was no step") if "backward" in run.events else _UNSEEN
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import builtins
+import io
 import json
 import math
 import os
 import runpy
+import signal
 import sys
-import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
 from rnnlint.runtime.observing.session import BudgetReached, Session
+from rnnlint.runtime.observing.traces import without_observation
 
 _INTERRUPTED = 130
 
@@ -27,26 +35,46 @@ def main() -> None:
         range_test=options.range_test,
         safe=options.safe,
     )
+    process = os.getpid()
+
+    def write(ended: str, code: int, raised: str) -> None:
+        if os.getpid() != process:
+            # What was forked off, and comes out here, has seen nothing.
+            return
+        with suppress(ValueError):  # in a thread of the script's
+            # Impatience must not cost the report.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        session.end()
+        found = {**session.found(), "ended": ended, "code": code, "raised": raised}
+        Path(options.report).write_text(json.dumps(_plain(found)), encoding="utf-8")
+
+    leave: Callable[[int], NoReturn] = os._exit
+    exits: Any = os
+    exits._exit = _leaving(leave, write)
     session.begin()
-    ended, code, said = "finished", 0, ""
+    ended, code, error = _outcome(options)
+    exits._exit = leave
+    write(ended, code, f"{type(error).__name__}: {error}" if error is not None else "")
+    if error is not None:
+        without_observation(error)
+        sys.excepthook(type(error), error, error.__traceback__)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _outcome(options: argparse.Namespace) -> tuple[str, int, BaseException | None]:
+    """How the script ended, its exit code, and what it raised."""
     try:
         _run(options)
     except BudgetReached:
-        ended = "budget"
+        return "budget", 0, None
     except KeyboardInterrupt:
-        ended, code = "interrupted", _INTERRUPTED
+        return "interrupted", _INTERRUPTED, None
     except SystemExit as leaving:
-        code = _code_of(leaving)
+        return "finished", _code_of(leaving), None
     except BaseException as error:
-        ended, code = "raised", 1
-        said = f"{type(error).__name__}: {error}"
-        _print_as_python_would(error)
-    finally:
-        session.end()
-    found = {**session.found(), "ended": ended, "code": code, "raised": said}
-    Path(options.report).write_text(json.dumps(_plain(found)), encoding="utf-8")
-    sys.stdout.flush()
-    sys.exit(code)
+        return "raised", 1, error
+    return "finished", 0, None
 
 
 def _options() -> argparse.Namespace:
@@ -68,26 +96,34 @@ def _run(options: argparse.Namespace) -> None:
     if options.module:
         sys.path[0] = os.getcwd()
         runpy.run_module(options.script, run_name="__main__", alter_sys=True)
-    else:
-        sys.path[0] = str(Path(options.script).resolve().parent)
-        runpy.run_path(options.script, run_name="__main__")
+        return
+    sys.path[0] = str(Path(options.script).resolve().parent)
+    # As Python does it, so that what is pickled or runs at exit finds its module.
+    path = os.path.abspath(options.script)
+    module = ModuleType("__main__")
+    module.__dict__.update(
+        __file__=path, __builtins__=builtins, __loader__=SourceFileLoader("__main__", path)
+    )
+    sys.modules["__main__"] = module
+    with io.open_code(path) as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    exec(code, module.__dict__)
+
+
+def _leaving(leave: Callable[[int], NoReturn], write: Callable[[str, int, str], None]) -> Any:
+    @wraps(leave)
+    def leave_at_once(status: int) -> NoReturn:
+        write("finished", status, "")
+        leave(status)
+
+    return leave_at_once
 
 
 def _code_of(leaving: SystemExit) -> int:
     if leaving.code is None or isinstance(leaving.code, int):
-        return leaving.code or 0
+        return int(leaving.code or 0)
     print(leaving.code, file=sys.stderr)
     return 1
-
-
-def _print_as_python_would(error: BaseException) -> None:
-    """Without the frames of runpy, and of this file."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(
-        (str(Path(__file__)), "<frozen runpy>")
-    ):
-        trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
 
 
 def _plain(value: Any) -> Any:

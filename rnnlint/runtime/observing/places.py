@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from pathlib import Path
 from types import FrameType
 
 import torch
 
-_TORCH = str(Path(torch.__file__).parent)
-_RNNLINT = str(Path(__file__).resolve().parents[2])
-_NOT_THEIRS = (_TORCH, _RNNLINT, "<")
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_RNNLINT = str(Path(__file__).resolve().parents[2]) + os.sep
+_LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+_NOT_THEIRS = (_TORCH, _RNNLINT, _LIBRARY, "<")
 
 Place = tuple[str, int]
 
@@ -31,14 +34,15 @@ def caller() -> Place | None:
 
 
 def their_files() -> list[str]:
-    """The files of the modules that were imported, installed ones left aside."""
+    """The files of the modules that were imported, installed ones and the library left aside."""
     found = set()
     for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if path and path.endswith(".py") and not path.startswith(_NOT_THEIRS):
-            resolved = Path(path).resolve()
-            if not _installed(str(resolved)) and not str(resolved).startswith(sys.base_prefix):
-                found.add(str(resolved))
+        # Not by getattr, which has lazy modules do what they wait for.
+        path = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(path, str) and path.endswith(".py") and not path.startswith(_NOT_THEIRS):
+            resolved = str(Path(path).resolve())
+            if not _installed(resolved) and not resolved.startswith(_NOT_THEIRS):
+                found.add(resolved)
     return sorted(found)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,14 @@ from torch.utils.hooks import RemovableHandle
 
 from rnnlint.runtime.gradients import clip_listeners
 from rnnlint.runtime.monitor import Monitor
+from rnnlint.runtime.monitor.failures import Failures
 from rnnlint.runtime.monitor.layers import Recurrent
+from rnnlint.runtime.observing.clearing import Clearing
+from rnnlint.runtime.observing.copies import Copies
 from rnnlint.runtime.observing.examining import Batch, examine
 from rnnlint.runtime.observing.patching import Patches
 from rnnlint.runtime.observing.places import Place, caller, their_files
+from rnnlint.runtime.observing.saving import Aside
 
 LOSSES = (
     "binary_cross_entropy",
@@ -50,6 +53,8 @@ class BudgetReached(BaseException):
 class Session:
     """Observes what a script does with PyTorch, from :meth:`begin` to :meth:`end`.
 
+    Where it cannot look, it says so in what it found, and the script goes on.
+
     Args:
         steps: how many steps of the optimizer are watched before the script is ended; 0 for all.
         seconds: how long, likewise.
@@ -70,8 +75,11 @@ class Session:
         self._steps, self._seconds = steps, seconds
         self._probes, self._range_test, self._safe = probes, range_test, safe
         self._begun = time.monotonic()
+        self._process = os.getpid()
         self._patches = Patches()
-        self._resources = ExitStack()
+        self._copies = Copies()
+        self._clearing = Clearing()
+        self._aside: Aside | None = None
         self._first_step: list[RemovableHandle] = []
         self._depth = 0
         self._batch: Batch | None = None
@@ -79,16 +87,20 @@ class Session:
         self._built: dict[str, Place | None] = {}
         self._called: dict[str, set[Place]] = {}
         self._events: list[str] = []
-        self._cleared = 0
+        self._paths: dict[int, str] = {}
         self._silent: set[str] = set()
         self._broadcast: list[str] = []
         self._examined: dict[str, Any] = {}
         self._examining = False
+        self._surprises: dict[str, str] = {}
+        self._scaled: tuple[Tensor, Tensor] | None = None
         self.monitor = Monitor()
 
     def begin(self) -> None:
         """Take the places of what is observed."""
         replace = self._patches.replace
+        # What the monitor would warn of stands in the report.
+        replace(Failures, "tell", lambda original: lambda _, place, error: self._met(place, error))
         for owner in (nn.RNNBase, nn.RNNCellBase):
             replace(owner, "__init__", self._around_layer)
         replace(nn.Embedding, "__init__", self._around_embedding)
@@ -96,10 +108,11 @@ class Session:
         replace(Optimizer, "zero_grad", self._around_clearing)
         replace(nn.Module, "zero_grad", self._around_clearing)
         replace(Tensor, "backward", self._around_backward)
+        replace(torch.amp.GradScaler, "scale", self._around_scaling)
         for name in LOSSES:
             replace(functional, name, partial(self._around_loss, name))
         if self._safe:
-            self._redirect_saving()
+            self._aside = Aside(self._patches)
         # Announced like any clipping, in the order in which it happens.
         clip_listeners.append(self._clipped)
         self._first_step = [
@@ -113,13 +126,20 @@ class Session:
         if self._clipped in clip_listeners:
             clip_listeners.remove(self._clipped)
         self._patches.undo()
+        self._copies.undo()
         self.monitor.close()
-        self._resources.close()
+        if self._aside is not None:
+            self._aside.close()
 
     def found(self) -> dict[str, Any]:
         """All that was seen: plain numbers, lists and dictionaries."""
         names = self._names()
-        report = self.monitor.report().renamed(names).to_dict()
+        report: dict[str, Any] = {"history": {}, "observations": []}
+
+        def read() -> None:
+            report.update(self.monitor.report().renamed(names).to_dict())
+
+        self._look("what the monitor saw", read)
         return {
             **report,
             "layers": {
@@ -133,77 +153,100 @@ class Session:
                 for key, layer in self._layers.items()
             },
             "events": self._events,
-            "cleared": self._cleared,
+            "looked": self._clearing.looked,
+            "accumulated": self._clearing.accumulated,
             "broadcast": self._broadcast,
             "files": their_files(),
+            "surprises": [f"{place} ({said})" for place, said in self._surprises.items()],
             **self._examined,
         }
 
     def _names(self) -> dict[str, str]:
         """What each layer is called: its path in the model, or its class, and where it is built."""
-        paths: dict[int, str] = {}
-        if self._batch is not None:
-            paths = {id(module): path for path, module in self._batch.model.named_modules()}
         names: dict[str, str] = {}
         for key, layer in self._layers.items():
             place = self._built[key]
             where = f" at {Path(place[0]).name}:{place[1]}" if place else ""
-            name = (paths.get(id(layer)) or type(layer).__name__) + where
+            name = (self._paths.get(id(layer)) or type(layer).__name__) + where
             taken = sum(known == name or known.startswith(f"{name} #") for known in names.values())
             names[key] = f"{name} #{taken + 1}" if taken else name
         return names
 
+    # --- where nothing can be looked at -----------------------------------------------
+
+    def _look(self, place: str, look: Callable[..., None], *args: Any) -> None:
+        """Look at something; the script never hears of what goes wrong in it."""
+        if self._examining or torch.compiler.is_compiling() or os.getpid() != self._process:
+            return
+        try:
+            look(*args)
+        except Exception as error:
+            self._met(place, error)
+
+    def _met(self, place: str, error: Exception) -> None:
+        first = f"{type(error).__name__}: {error}".partition("\n")[0]
+        self._surprises.setdefault(place, first)
+
     # --- what is built ----------------------------------------------------------------
 
-    def _around_layer(self, original: Any) -> Any:
-        session = self
+    def _after(self, original: Any, place: str, look: Callable[..., None]) -> Any:
+        """A constructor that has what it made looked at."""
 
         @wraps(original)
-        def build(layer: Any, *args: Any, **kwargs: Any) -> None:
-            original(layer, *args, **kwargs)
-            key = str(len(session._layers))
-            session._layers[key] = layer
-            session._built[key] = caller()
-            session.monitor.watch(key, layer)
+        def build(made: Any, *args: Any, **kwargs: Any) -> None:
+            original(made, *args, **kwargs)
+            self._look(place, look, made)
 
         return build
+
+    def _around_layer(self, original: Any) -> Any:
+        return self._after(original, "a recurrent layer", self._layer_built)
+
+    def _layer_built(self, layer: Recurrent) -> None:
+        key = str(len(self._layers))
+        self._layers[key] = layer
+        self._built[key] = caller()
+        self._copies.leave_out(type(layer))
+        self.monitor.watch(key, layer)
 
     def _around_embedding(self, original: Any) -> Any:
-        @wraps(original)
-        def build(embedding: nn.Embedding, *args: Any, **kwargs: Any) -> None:
-            original(embedding, *args, **kwargs)
-            self.monitor.watch_ids(embedding)
+        return self._after(original, "an embedding", self._embedding_built)
 
-        return build
+    def _embedding_built(self, embedding: nn.Embedding) -> None:
+        self._copies.leave_out(type(embedding))
+        self.monitor.watch_ids(embedding)
 
     def _around_optimizer(self, original: Any) -> Any:
-        @wraps(original)
-        def build(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-            original(optimizer, *args, **kwargs)
-            self.monitor.follow(optimizer)
-            # After the monitor's, which counts.
-            optimizer.register_step_post_hook(self._stepped)
+        return self._after(original, "an optimizer", self._optimizer_built)
 
-        return build
+    def _optimizer_built(self, optimizer: Optimizer) -> None:
+        self.monitor.follow(optimizer)
+        self._clearing.follow(optimizer)
+        # After the monitor's, which counts.
+        optimizer.register_step_post_hook(self._stepped)
 
     # --- what is done -----------------------------------------------------------------
 
     def _entered(self, module: nn.Module, args: Any) -> None:
-        self._depth += 1
+        if not torch.compiler.is_compiling():
+            self._depth += 1
 
-    def _left(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        self._depth -= 1
-        if self._examining:
-            return
+    def _left(self, module: nn.Module, args: Any, *more: Any) -> None:
+        if not torch.compiler.is_compiling():
+            self._depth = max(self._depth - 1, 0)
+            if len(more) > 1:  # A call that raised is told of without its names.
+                self._look("a call of a module", self._called_with, module, args, *more)
+
+    def _called_with(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         for key, layer in self._layers.items():
             if layer is module and len(self._called.setdefault(key, set())) < _CALLS_KEPT:
                 place = caller()
                 if place is not None:
                     self._called[key].add(place)
-        if self._depth <= 0 and torch.is_grad_enabled() and self._is_model(module):
-            self._depth = 0
-            if self._batch is None:
-                self._batch = Batch(module, args, kwargs, output)
+        outermost = self._depth == 0 and output is not None and torch.is_grad_enabled()
+        if self._batch is None and outermost and self._is_model(module):
+            self._batch = Batch(module, args, kwargs, output)
+            self._paths = {id(part): path for path, part in module.named_modules()}
 
     def _is_model(self, module: nn.Module) -> bool:
         recurrent = {id(layer) for layer in self._layers.values()}
@@ -213,25 +256,29 @@ class Session:
         @wraps(original)
         def measure(*args: Any, **kwargs: Any) -> Any:
             loss = original(*args, **kwargs)
-            predictions = args[0] if args else kwargs.get("input")
-            targets = args[1] if len(args) > 1 else kwargs.get("target")
-            if (
-                not self._examining
-                and torch.is_grad_enabled()
-                and isinstance(predictions, Tensor)
-                and isinstance(targets, Tensor)
-                and predictions.requires_grad
-            ):
-                self.monitor.compare(name, predictions, targets, kwargs.get("ignore_index"))
-                self._look_at_shapes(name, predictions, targets)
-                if self._batch is not None:
-                    self._batch.compared(original, args, kwargs)
+            self._look(f"a {name}", self._measured, name, original, args, kwargs)
             return loss
 
         return measure
 
+    def _measured(self, name: str, original: Any, args: Any, kwargs: Any) -> None:
+        predictions = args[0] if args else kwargs.get("input")
+        targets = args[1] if len(args) > 1 else kwargs.get("target")
+        if not (isinstance(predictions, Tensor) and isinstance(targets, Tensor)):
+            return
+        if torch.is_grad_enabled() and predictions.requires_grad:
+            self.monitor.compare(name, predictions, targets, kwargs.get("ignore_index"))
+            self._look_at_shapes(name, predictions, targets)
+            if self._batch is not None:
+                self._batch.compared(original, args, kwargs)
+
     def _look_at_shapes(self, name: str, predictions: Tensor, targets: Tensor) -> None:
-        if name in _SHAPED_ALIKE and predictions.shape != targets.shape:
+        if name not in _SHAPED_ALIKE or predictions.shape == targets.shape:
+            return
+        sizes = torch.broadcast_tensors(predictions, targets)  # type: ignore[no-untyped-call]
+        compared = sizes[0].numel()
+        # A target that holds for all predictions is meant; each with each is not.
+        if compared > max(predictions.numel(), targets.numel()):
             said = f"{tuple(predictions.shape)} with {tuple(targets.shape)}"
             if said not in self._broadcast and len(self._broadcast) < _CALLS_KEPT:
                 self._broadcast.append(said)
@@ -239,43 +286,65 @@ class Session:
     def _around_backward(self, original: Any) -> Any:
         @wraps(original)
         def backward(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if self._examining:
-                return original(tensor, *args, **kwargs)
-            self._happened("backward")
-            if tensor.numel() == 1:
-                self.monitor.record(tensor)
+            self._look("a backward pass", self._backward_begins, tensor)
             return original(tensor, *args, **kwargs)
 
         return backward
 
+    def _backward_begins(self, tensor: Tensor) -> None:
+        self._happened("backward")
+        self._clearing.backward()
+        scaled, self._scaled = self._scaled, None
+        loss = scaled[1] if scaled is not None and scaled[0] is tensor else tensor
+        if loss.numel() == 1:
+            self.monitor.record(loss)
+
+    def _around_scaling(self, original: Any) -> Any:
+        @wraps(original)
+        def scale(scaler: Any, outputs: Any) -> Any:
+            scaled = original(scaler, outputs)
+            if isinstance(outputs, Tensor):
+                # The loss is what was scaled, and the backward pass sees what it was scaled to.
+                self._scaled = (scaled, outputs)
+            return scaled
+
+        return scale
+
     def _around_clearing(self, original: Any) -> Any:
         @wraps(original)
         def clear(owner: Any, *args: Any, **kwargs: Any) -> Any:
-            self._cleared += 1
-            self._happened("zero_grad")
+            self._look("zero_grad", self._happened, "zero_grad")
             return original(owner, *args, **kwargs)
 
         return clear
 
     def _clipped(self, norm: Any, bound: float) -> None:
-        self._happened("clip")
+        self._look("clipping", self._happened, "clip")
 
     def _happened(self, event: str) -> None:
-        if not self._examining and len(self._events) < _EVENTS_KEPT:
+        if len(self._events) < _EVENTS_KEPT:
             self._events.append(event)
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._examining:
+        self._look("a step of the optimizer", self._step_done, optimizer)
+        if self._examining or os.getpid() != self._process:
             return
+        late = self._seconds and time.monotonic() - self._begun > self._seconds
+        if late or (self._steps and self._step_count(optimizer) >= self._steps):
+            raise BudgetReached
+
+    def _step_count(self, optimizer: Optimizer) -> int:
+        """Of the optimizer that trains what is recurrent, or of any, where nothing is."""
+        return self.monitor.history.steps if self._layers else self._clearing.steps(optimizer)
+
+    def _step_done(self, optimizer: Optimizer) -> None:
         self._happened("step")
+        self._clearing.stepped(optimizer)
         if self._first_step and self.monitor.history.steps:
             self._forget_first_step()
-            self._look_for_silent_directions()
-            self._examine()
-        steps = self.monitor.history.steps
-        late = self._seconds and time.monotonic() - self._begun > self._seconds
-        if late or (self._steps and steps >= self._steps):
-            raise BudgetReached
+            self._look("backward directions", self._look_for_silent_directions)
+            self._look("the first batch", self._examine)
+            self._batch = None
 
     def _forget_first_step(self) -> None:
         for handle in self._first_step:
@@ -302,31 +371,3 @@ class Session:
             )  # fmt: skip
         finally:
             self._examining = False
-
-    # --- what is written --------------------------------------------------------------
-
-    def _redirect_saving(self) -> None:
-        scratch = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
-        written: dict[Path, Path] = {}
-
-        def save(original: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(original)
-            def write(obj: Any, f: Any, *args: Any, **kwargs: Any) -> Any:
-                if isinstance(f, (str, Path)):
-                    path = Path(f).resolve()
-                    f = written.setdefault(path, scratch / f"{len(written)}")
-                return original(obj, f, *args, **kwargs)
-
-            return write
-
-        def load(original: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(original)
-            def read(f: Any, *args: Any, **kwargs: Any) -> Any:
-                if isinstance(f, (str, Path)):
-                    f = written.get(Path(f).resolve(), f)
-                return original(f, *args, **kwargs)
-
-            return read
-
-        self._patches.replace(torch, "save", save)
-        self._patches.replace(torch, "load", load)
