@@ -20,7 +20,7 @@ from rnnlint.runtime import Monitor
 from rnnlint.runtime.plugins.acting import initialise
 
 PROCESSES = 2
-STEPS = 24
+STEPS = 40
 fully_shard: Any = getattr(import_module("torch.distributed.fsdp"), "fully_shard", None)
 KINDS = ("DDP", "FSDP2") if fully_shard else ("DDP",)  # before 2.6 it needs a GPU
 
