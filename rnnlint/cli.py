@@ -229,8 +229,8 @@ def rule(rule: str | None, every: bool, output_format: str) -> None:
 @application.command(
     cls=SectionedCommand,
     short_help="Watch a training script run, and say why it fails.",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    sections=(manual.DOCTOR,),
+    context_settings={"allow_interspersed_args": False},
+    sections=(manual.DOCTOR, manual.DOCTOR_CODES),
 )
 @click.option(
     "--steps",

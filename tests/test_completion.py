@@ -27,6 +27,8 @@ echo "called with: $*"
 """
 TYPED = {
     "chec": "check",
+    "doct": "doctor",
+    "doctor --range": "doctor --range-test",
     "rule unpacked-p": "rule unpacked-padded-input",
     "rule RNN503": "rule RNN503",
     "check --statis": "check --statistics",

@@ -81,35 +81,39 @@ EXPLODING = Observation("exploding", "warning", "the norm rose to 400", "clip", 
 EXPLODED = run(history=History(steps=3), observations=(EXPLODING,))
 SECOND = "RuntimeError: Trying to backward through the graph a second time (or so). Saved values"
 
-VERDICTS = [
-    *(
-        each
-        for code in ("RNN101", "RNN102", "RNN103")
-        for each in (
-            (code, ran(), [PADDED], CONFIRMED, "40% of the steps that lstm ran over were padding"),
-            (code, ran(), [DENSE, PADDED], CONFIRMED, "90% of the gradient went there"),
-            (code, ran(), [READ_WELL], DISMISSED, "no gradient went there"),
-            (code, ran(), [DENSE], DISMISSED, "hardly any padding"),
-            (code, ran(), [PACKED], DISMISSED, "was packed in every step that was sampled"),
-            (code, ran(), [watched(LayerSample(0))], UNSEEN, ""),
-        )
+Case = tuple[str, Run, list[Watched], Judgement, str]
+Said = tuple[Run, list[Watched], Judgement, str]
+
+
+def of_each(codes: str, *said: Said) -> list[Case]:
+    """The same cases for several rules."""
+    return [(code, *each) for code in codes.split() for each in said]
+
+
+def of_probe(name: str, codes: str) -> list[Case]:
+    return of_each(
+        codes,
+        (probed(name, "failed"), [], CONFIRMED, "a sequence depends on others (probe"),
+        (probed(name, "passed"), [], DISMISSED, f"the probe {name}"),
+        (probed(name, "error"), [], UNSEEN, ""),
+        (probed("another", "failed"), [], UNSEEN, ""),
+    )
+
+
+VERDICTS: list[Case] = [
+    *of_each(
+        "RNN101 RNN102 RNN103",
+        (ran(), [PADDED], CONFIRMED, "40% of the steps that lstm ran over were padding"),
+        (ran(), [DENSE, PADDED], CONFIRMED, "90% of the gradient went there"),
+        (ran(), [READ_WELL], DISMISSED, "no gradient went there"),
+        (ran(), [DENSE], DISMISSED, "hardly any padding"),
+        (ran(), [PACKED], DISMISSED, "was packed in every step that was sampled"),
+        (ran(), [watched(LayerSample(0))], UNSEEN, ""),
     ),
-    *(
-        each
-        for name, codes in {
-            "batch_order": ("RNN104", "RNN105", "RNN112", "RNN509"),
-            "padding": ("RNN113",),
-            "causality": ("RNN117",),
-            "determinism": ("RNN506",),
-        }.items()
-        for code in codes
-        for each in (
-            (code, probed(name, "failed"), [], CONFIRMED, "a sequence depends on others (probe"),
-            (code, probed(name, "passed"), [], DISMISSED, f"the probe {name}"),
-            (code, probed(name, "error"), [], UNSEEN, ""),
-            (code, probed("another", "failed"), [], UNSEEN, ""),
-        )
-    ),
+    *of_probe("batch_order", "RNN104 RNN105 RNN112 RNN509"),
+    *of_probe("padding", "RNN113"),
+    *of_probe("causality", "RNN117"),
+    *of_probe("determinism", "RNN506"),
     ("RNN110", ran(), [watched(bidirectional=True, silent=True)], CONFIRMED, "exactly zero"),
     ("RNN110", ran(), [watched(LayerSample(0), bidirectional=True)], DISMISSED, "got a gradient"),
     ("RNN110", ran(), [watched(LayerSample(0))], UNSEEN, ""),
@@ -130,15 +134,12 @@ VERDICTS = [
             ("", UNSEEN, ""),
         )
     ),
-    *(
-        each
-        for code in ("RNN205", "RNN207", "RNN209")
-        for each in (
-            (code, run(history=History(steps=1), raised=SECOND), [], CONFIRMED, "step 2 ended"),
-            (code, ran(), [watched(LayerSample(2, carried=True))], CONFIRMED, "began step 2"),
-            (code, ran(), [watched(LayerSample(0))], DISMISSED, "no state brought"),
-            (code, ran(1), [watched(LayerSample(0))], UNSEEN, ""),
-        )
+    *of_each(
+        "RNN205 RNN207 RNN209",
+        (run(history=History(steps=1), raised=SECOND), [], CONFIRMED, "step 2 ended"),
+        (ran(), [watched(LayerSample(2, carried=True))], CONFIRMED, "began step 2"),
+        (ran(), [watched(LayerSample(0))], DISMISSED, "no state brought"),
+        (ran(1), [watched(LayerSample(0))], UNSEEN, ""),
     ),
     ("RNN206", run(history=History(), looked=4, accumulated=4), [], CONFIRMED, "4 steps of 4"),
     ("RNN206", run(history=History(), looked=4, accumulated=3), [], DISMISSED, "without gradients"),
@@ -147,14 +148,11 @@ VERDICTS = [
     ("RNN301", ran(rates=RATES), [], CONFIRMED, "0.1 at all 3 steps"),
     ("RNN301", run("budget", history=History(rates=RATES)), [], UNSEEN, ""),
     ("RNN302", ran(), [], UNSEEN, ""),
-    *(
-        each
-        for code in ("RNN401", "RNN402", "RNN403", "RNN404", "RNN405", "RNN501", "RNN502")
-        for each in (
-            (code, ran(), [watched(LayerSample(0, early_to_late=1e-6))], CONFIRMED, "got 1e-06"),
-            (code, ran(), [watched(LayerSample(0, early_to_late=0.2))], DISMISSED, "got 0.2"),
-            (code, ran(), [watched(LayerSample(0))], UNSEEN, ""),
-        )
+    *of_each(
+        "RNN401 RNN402 RNN403 RNN404 RNN405 RNN501 RNN502",
+        (ran(), [watched(LayerSample(0, early_to_late=1e-6))], CONFIRMED, "got 1e-06"),
+        (ran(), [watched(LayerSample(0, early_to_late=0.2))], DISMISSED, "got 0.2"),
+        (ran(), [watched(LayerSample(0))], UNSEEN, ""),
     ),
     ("RNN504", ran(spreads=(Spread(0, "cross_entropy", True),)), [], CONFIRMED, "summed to one"),
     ("RNN504", ran(spreads=(Spread(0, "cross_entropy"),)), [], DISMISSED, "did not sum"),
@@ -207,10 +205,11 @@ def two_layers(**parts: Any) -> Run:
         rates=RATES,
         layers={"first": PADDED.samples, "second": DENSE.samples},
     )
+    path = str(CWD / "train.py")
     layers = {
-        "first": LayerSeen("LSTM", built=("/project/train.py", 3), called=(("/project/train.py", 9),)),
-        "second": LayerSeen("GRU", built=("/project/train.py", 4)),
-    }  # fmt: skip
+        "first": LayerSeen("LSTM", built=(path, 3), called=((path, 9),)),
+        "second": LayerSeen("GRU", built=(path, 4)),
+    }
     return run(history=history, layers=layers, **parts)
 
 
@@ -222,7 +221,9 @@ def test_a_finding_is_judged_by_the_layer_that_it_points_at(
     row: int, trail: list[int], expected: Judgement
 ) -> None:
     diagnosis = diagnosed(two_layers(), finding("RNN101", row=row, trail=trail))
-    (judged,) = [*diagnosis.reasons, *diagnosis.dismissed]
+    said = [*diagnosis.reasons, *diagnosis.dismissed]
+    assert len(said) == 1
+    judged = said[0]
     assert isinstance(judged, Judged)
     assert judged.verdict.judgement is expected
 

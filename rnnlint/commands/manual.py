@@ -62,6 +62,15 @@ DOCTOR: Section = (
         ("rnnlint doctor --output-format html train.py", "Write a page with plots of the run."),
     ),
 )
+DOCTOR_CODES: Section = (
+    "Exit codes",
+    (
+        ("0", "The script ended well, or by --steps or --seconds."),
+        ("2", "It could not be run or observed; the message says why."),
+        ("130", "Ctrl-C ended it."),
+        ("else", "The script's own."),
+    ),
+)
 RULES: Section = (
     "Examples",
     (
