@@ -10,6 +10,11 @@ import pytest
 
 import rnnlint.runtime
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 CHECKOUT = Path(__file__).parent.parent
 MODULES = sorted(
     path.stem if path.is_file() else path.name
@@ -33,12 +38,31 @@ def test_without_torch_it_says_how_to_get_it() -> None:
 
 def test_it_imports_torch_and_nothing_of_the_analyser() -> None:
     said = run(
-        "import sys, rnnlint.runtime\n"
+        "import sys, rnnlint.runtime.plugins\n"
         "print([name for name in sys.modules if name.split('.')[0] in "
-        "('libcst', 'msgspec', 'click', 'lightning', 'accelerate') or "
+        "('libcst', 'msgspec', 'click', 'accelerate', 'ignite', 'lightning', 'pytorch_lightning', "
+        "'skorch', 'transformers') or "
         "name.startswith('rnnlint.') and not name.startswith('rnnlint.runtime')])"
     )
     assert said.strip() == "[]"
+
+
+def test_without_its_framework_a_plugin_says_how_to_get_it() -> None:
+    said = run(
+        "import sys\n"
+        "from importlib import import_module\n"
+        "for name in 'ignite', 'lightning', 'pytorch_lightning', 'skorch', 'transformers':\n"
+        "    sys.modules[name] = None\n"
+        "for plugin in 'ignite', 'lightning', 'skorch', 'huggingface':\n"
+        "    try:\n"
+        "        import_module(f'rnnlint.runtime.plugins.{plugin}').RNNLintCallback()\n"
+        "    except ImportError as error:\n"
+        "        print(str(error).split(': ')[1])\n"
+    )
+    extras = ["ignite", "lightning", "skorch", "transformers"]
+    assert said.splitlines() == [f"pip install 'rnnlint[{extra}]'" for extra in extras]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(extras) <= set(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -197,7 +197,7 @@ def _copied(cls: type[RNNLintCallback], asked_for: bool, watch: Watch) -> RNNLin
 def _package() -> str:
     """The package of the program's trainer: one that is imported, before one that could be."""
     for package in PACKAGES:
-        if package in sys.modules:
+        if sys.modules.get(package) is not None:
             return package
     for package in PACKAGES:
         try:
