@@ -36,6 +36,7 @@ class CriterionWatch(Watching):
             (name for kind, name in _NAMES.items() if isinstance(criterion, kind)),
             type(criterion).__name__,
         )
+        self._ignored = getattr(criterion, "ignore_index", None)
         self._heard, self._compare, self._failures = heard, compare, failures
         self._handle = criterion.register_forward_hook(self.hook("after"))
 
@@ -49,8 +50,7 @@ class CriterionWatch(Watching):
         try:
             if isinstance(loss, Tensor) and loss.requires_grad:
                 self._heard(loss)
-                if len(args) > 1 and all(isinstance(given, Tensor) for given in args[:2]):
-                    ignored = getattr(criterion, "ignore_index", None)
-                    self._compare(self._name, args[0], args[1], ignored)
+                if len(args) > 1 and isinstance(args[1], Tensor):
+                    self._compare(self._name, args[0], args[1], self._ignored)
         except Exception as error:
             self._failures.tell(f"the loss {type(criterion).__name__}", error)

@@ -14,15 +14,19 @@ _CLOSED, _OPEN = 0.05, 0.95
 
 
 @torch.no_grad()
-def saturation(layer: nn.RNNBase, inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+def saturation(
+    layer: nn.RNNBase, inputs: Tensor, states: Tensor, mask: Tensor
+) -> dict[str, Tensor]:
     """The share of values of each gate that are saturated, of the lowest layer's forward direction.
 
     A forget gate that is open, or an update gate that keeps the state, is what makes a network
-    remember: these count where they are closed.  The layer begins from a state of zeros here.
+    remember: these count where they are closed.  The layer is taken to begin from a state of zeros.
 
     Args:
         layer: an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
         inputs: a few sequences, (T, B, F).
+        states: what the layer made of them in its forward direction, (T, B, H); of several
+            layers, that is the highest, and the lowest is run again.
         mask: which steps are real, (T, B).
 
     Returns:
@@ -38,7 +42,9 @@ def saturation(layer: nn.RNNBase, inputs: Tensor, mask: Tensor) -> dict[str, Ten
         if weights is None or layer.mode == "RNN_RELU":
             return {}
         inputs = inputs.to(weights[0].dtype)
-        states = _states(layer, inputs, weights)
+        if layer.num_layers > 1:
+            states = _states(layer, inputs, weights)
+        states = states.to(inputs.dtype)
         if layer.mode == "RNN_TANH":
             return {"h": _share(states.abs() > _OPEN, mask)}
         return {

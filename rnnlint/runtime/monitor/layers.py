@@ -247,8 +247,9 @@ class LayerWatch(Watching):
         last = (extent.end - 1).clamp(min=0)
         forward = output[..., : layer.proj_size or layer.hidden_size]
         call.start, call.end = _size(forward[extent.first, rows]), _size(forward[last, rows])
-        few = rows[:: max(1, len(rows) // _ROWS)][:_ROWS]
-        call.gates = saturation(layer, inputs[:, few], extent.real[:, few])
+        stride = -(-inputs.size(1) // _ROWS)
+        few = slice(None, None, stride)
+        call.gates = saturation(layer, inputs[:, few], forward[:, few], extent.real[:, few])
         if layer.mode == "RNN_RELU":
             call.zero = (forward == 0).reshape(-1, forward.size(-1)).all(0)
 

@@ -47,7 +47,7 @@ def _of_classes(
         return {}
     scores, wanted = _few(predictions, targets)
     counted = torch.ones_like(wanted) if ignored is None else wanted != ignored
-    weights = counted.float() / counted.sum()
+    weights = counted / counted.sum()
     found: dict[str, Any] = {}
     if loss == "cross_entropy":
         outside = (scores.sum(-1) - 1).abs().ge(_ONE) | (scores < 0).any(-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -300,8 +299,7 @@ def _thin(samples: list[Any]) -> None:
 
 
 def _layer_sample(read: Mapping[str, Any]) -> LayerSample:
-    known = inspect.signature(LayerSample).parameters
-    found = {key: value for key, value in read.items() if key in known and _is_known(value)}
+    found = {key: value for key, value in read.items() if _is_known(value)}
     gates = {gate: share for gate, share in read["gates"].items() if math.isfinite(share)}
     profile = tuple(read.get("profile", ()))
     if not all(map(math.isfinite, profile)):
