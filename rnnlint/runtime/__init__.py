@@ -10,6 +10,7 @@ Everything here is plain PyTorch (2.4 or newer), and each module is usable alone
 - `batching`: padding, and batches of sequences of like length
 - `state`: state that goes on from batch to batch
 - `monitor`: what a training run shows of its recurrent layers
+- `plugins`: the monitor under Lightning, transformers, Ignite and skorch
 - `probes`: what a model and one batch show, and no reading of code does
 
 Install it with `pip install rnnlint[runtime]`.
