@@ -119,6 +119,9 @@ VERDICTS: list[Case] = [
     ("RNN110", ran(), [watched(LayerSample(0))], UNSEEN, ""),
     ("RNN201", ran(clip_calls=3), [], DISMISSED, "in all of 3 steps"),
     ("RNN201", ran(nonfinite_step=2), [], CONFIRMED, "NaN or infinite from step 2 on"),
+    ("RNN201", ran(norms=Curve(((0, 2.0), (1, 3.0), (2, 900.0)))), [], CONFIRMED, "300 times"),
+    ("RNN201", ran(norms=Curve(((0, 2.0), (1, 3.0), (2, 200.0)))), [], UNSEEN, ""),
+    ("RNN201", ran(norms=Curve(((0, 0.0), (1, 0.0)))), [], UNSEEN, ""),
     ("RNN201", EXPLODED, [], CONFIRMED, "the norm rose to 400"),
     ("RNN201", ran(clip_calls=2), [], UNSEEN, ""),
     *(

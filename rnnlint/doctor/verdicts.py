@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import statistics
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -33,7 +34,6 @@ _READ = 1e-3
 _PADDED = 0.01
 _REMEMBERED = 1e-3
 _EXPLODED = 100.0
-_FEW_STEPS = 50
 
 
 def verdict(diagnostic: Diagnostic, run: Run, layers: Sequence[Watched]) -> Verdict:
@@ -125,6 +125,10 @@ def _clipping(run: Run, layers: Sequence[Watched]) -> Verdict:
     exploded = [seen for seen in run.observations if seen.signal in ("exploding", "rising loss")]
     if exploded:
         return _confirmed(exploded[0].message)
+    norms = history.norms.numbers
+    if norms and max(norms) > _EXPLODED * statistics.median(norms) > 0:
+        times = max(norms) / statistics.median(norms)
+        return _confirmed(f"the norm of the gradients rose to {times:.0f} times its median")
     return _UNSEEN
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import module as module_hooks
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -115,10 +116,25 @@ class Session:
             self._aside = Aside(self._patches)
         # Announced like any clipping, in the order in which it happens.
         clip_listeners.append(self._clipped)
+        # A compiled model would warn of ours; all that asks is this warning.
+        replace(module_hooks, "_has_any_global_hook", lambda original: self._has_other_hooks)
         self._first_step = [
             register_module_forward_pre_hook(self._entered),
             register_module_forward_hook(self._left, with_kwargs=True, always_call=True),
         ]
+
+    def _has_other_hooks(self) -> bool:
+        ours = {handle.id for handle in self._first_step}
+        return any(
+            key not in ours
+            for hooks in (
+                module_hooks._global_backward_pre_hooks,
+                module_hooks._global_backward_hooks,
+                module_hooks._global_forward_hooks,
+                module_hooks._global_forward_pre_hooks,
+            )
+            for key in hooks
+        )
 
     def end(self) -> None:
         """Give the places back."""
