@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rnnlint.runtime.initialization import RecurrentInitializationWarning
+from rnnlint.runtime.monitor import MonitorWarning
 from rnnlint.runtime.plugins.lightning import RNNLintCallback
 from rnnlint.runtime.schedules import warmup_cosine
 
@@ -231,6 +232,16 @@ def test_a_run_that_is_resumed_goes_on(tmp_path: Path) -> None:
     assert resumed.monitor.history.steps == whole.monitor.history.steps == 2 * BATCHES
     assert resumed.monitor.history.losses == whole.monitor.history.losses
     assert resumed.monitor.history.norms.values[0] == whole.monitor.history.norms.values[0]
+
+
+def test_what_another_version_saw_is_left_out(tmp_path: Path) -> None:
+    callback = RNNLintCallback(schedule="linear", warmup=0.0, report=False)
+    callback.load_state_dict({"monitor": {"history": {"epochs": 3}}, "steps": [BATCHES]})
+    with pytest.warns(MonitorWarning, match="a history of a run has the keys"):
+        _, module = fit(tmp_path, callback)
+    assert callback.monitor is not None
+    assert callback.monitor.history.steps == 2 * BATCHES
+    assert module.rates[0] == pytest.approx(0.05)
 
 
 def test_an_exception_is_reported_and_leaves_no_hook(

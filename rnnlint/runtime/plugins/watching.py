@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rnnlint.runtime.clipping import clip_gradients
-from rnnlint.runtime.monitor import Monitor
+from rnnlint.runtime.monitor import Monitor, MonitorWarning
 from rnnlint.runtime.plugins.acting import Actions, initialise, scheduled, stepping
 
 
@@ -60,6 +61,9 @@ class Watch:
 
         Raises:
             ValueError: the model holds nothing recurrent, or a schedule has no end.
+
+        Warns:
+            MonitorWarning: what a checkpoint has of the monitor cannot be read.
         """
         state = self._loaded or (self.state_dict() if done else {})
         self.close()
@@ -68,7 +72,7 @@ class Watch:
         self.monitor = Monitor(model, *optimizers, criterion=criterion, every=self.every)
         self._running = True
         if state:
-            self.monitor.load_state_dict(state["monitor"])
+            self._go_on(self.monitor, state)
         if self.actions.schedule is None:
             return self.monitor
         # After the monitor, which is to see the rate that a step was made with.
@@ -80,6 +84,17 @@ class Watch:
             self._schedules.append(schedule)
             self._endings.append(stepping(schedule))
         return self.monitor
+
+    def _go_on(self, monitor: Monitor, state: Mapping[str, Any]) -> None:
+        try:
+            monitor.load_state_dict(state["monitor"])
+        except ValueError as error:
+            # Of another version of rnnlint: no reason not to train.
+            warnings.warn(
+                f"what was seen of this training before is left out: {error}",
+                MonitorWarning,
+                stacklevel=3,
+            )
 
     def clip(self, optimizer: Optimizer, scaler: GradScaler | None = None) -> None:
         """Clip the gradients of a step that comes, where that is asked for.
