@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from rnnlint.runtime.monitor.observations import Observation
+from rnnlint.runtime.monitor.observations import Level, Observation
 from rnnlint.runtime.monitor.records import History, LayerSample
 from rnnlint.runtime.monitor.thresholds import Thresholds
-from rnnlint.runtime.monitor.trends import learns
+from rnnlint.runtime.monitor.trends import fall, learns
 
 _SOME_PADDING = 0.05
 _READ = 0.01
@@ -27,8 +28,14 @@ def of_layer(
     late = samples[len(samples) // 2 :]
     yield from _carried(name, called, samples)
     yield from _padding(name, called, samples, thresholds)
-    yield from _vanishing(name, called, kind, late, history, thresholds)
-    yield from _saturated(name, called, late, history, thresholds)
+    yield from _dead(name, called, late, thresholds)
+    vanishing = _vanishing(name, called, late, history, thresholds)
+    saturated = list(_saturated(name, called, late, history, thresholds))
+    if vanishing is not None and saturated:
+        # Where units stand at the ends of their range, that is why no gradient passes.
+        yield from (replace(seen, level=vanishing.level) for seen in saturated)
+    else:
+        yield from saturated if vanishing is None else [vanishing]
     if samples and not any(sample.training for sample in samples):
         yield Observation(
             "evaluation mode",
@@ -97,20 +104,23 @@ def _padding(
 def _vanishing(
     name: str,
     called: str,
-    kind: str,
     late: Sequence[LayerSample],
     history: History,
     thresholds: Thresholds,
-) -> Iterator[Observation]:
+) -> Observation | None:
     ratios = [sample.early_to_late for sample in late if sample.early_to_late is not None]
     if not ratios:
-        return
+        return None
     ratio = statistics.median(ratios)
     if ratio >= thresholds.vanishing or learns(history):
-        return
-    yield Observation(
+        return None
+    level: Level = "error" if ratio < thresholds.forgotten else "warning"
+    if fall(history) is None:
+        # A task may need the last steps alone: whether it does, the loss would show.
+        level = "warning" if level == "error" else "advice"
+    return Observation(
         "vanishing",
-        "error" if ratio < thresholds.forgotten else "warning",
+        level,
         f"the first steps that {called} reads get {ratio:.1g} of the gradient of those that get "
         "most: it cannot learn to remember them",
         "call init_recurrent_(model), with timescale= for long sequences, or read every step",
@@ -146,6 +156,11 @@ def _saturated(
                 layer=name,
                 codes=("RNN201", "RNN404", "RNN502"),
             )
+
+
+def _dead(
+    name: str, called: str, late: Sequence[LayerSample], thresholds: Thresholds
+) -> Iterator[Observation]:
     dead = [sample.dead for sample in late if sample.dead is not None]
     if dead and statistics.median(dead) > thresholds.dead:
         yield Observation(

@@ -84,6 +84,11 @@ class LayerWatch(Watching):
         if self.sampling:
             self._leave(args, kwargs, made)
 
+    @property
+    def carried(self) -> bool:
+        """Whether the step that is going on began from a state with the graph of an earlier one."""
+        return self._carried
+
     def sample(self, step: int, gradient_norm: Tensor | None) -> dict[str, Any]:
         """What the step showed, for a :class:`LayerSample` once its tensors are read."""
         calls = [call for call in self._calls if call.steps]

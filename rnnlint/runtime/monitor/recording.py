@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -72,6 +73,18 @@ class Recorder:
     def read(self) -> None:
         """Bring what lies on devices into the history."""
         self._unread.read()
+
+    def snapshot(self) -> History:
+        """The history up to now, which what comes does not change."""
+        self.read()
+        history = self.history.copied()
+        for name, watch in self.layers.items():
+            if watch.carried:
+                # The backward pass of such a step fails as a rule, so that it never ends.
+                samples = history.layers.setdefault(name, [])
+                newest = samples[-1] if samples else LayerSample(history.steps)
+                samples.append(replace(newest, step=history.steps, carried=True))
+        return history
 
     def go_on(self, history: History) -> None:
         """Go on where another run was interrupted."""

@@ -221,9 +221,8 @@ class Monitor:
 
     def report(self) -> RunReport:
         """What was seen up to now, likeliest reason first; it prints as a page."""
-        self._recorder.read()
+        history = self._recorder.snapshot()
         kinds = {name: _kind(watch.layer) for name, watch in self._recorder.layers.items()}
-        history = self.history.copied()
         return RunReport(judge(history, kinds, self.thresholds), history)
 
     def metrics(self) -> dict[str, float]:
