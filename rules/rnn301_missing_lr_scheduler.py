@@ -43,7 +43,7 @@ from torch import nn
 lstm, head = nn.LSTM(4, 32, batch_first=True), nn.Linear(32, 1)
 parameters = [*lstm.parameters(), *head.parameters()]
 optimizer = torch.optim.Adam(parameters, lr=0.01)
-scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[37])
+scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[38])
 for epoch in range(50):
     for _ in range(20):
         x, y = torch.randn(8, 25, 4), torch.randn(8, 1)
@@ -78,7 +78,7 @@ seeds of 8 at one rate, with 7 under this schedule, with 1 along a cosine, and w
 down to a tenth. Over 20 epochs of noisy targets, Adam at 0.02 reached its own with 2 seeds of 5 at
 one rate, and with 5 under this schedule or a cosine (measured with PyTorch 2.13).
 
-There is no fix where the code says that there are fewer than 10 epochs, where the number of turns
+There is no fix where the code says that there are fewer than 5 epochs, where the number of turns
 is not known before the loop begins, where a count decides in which turns the optimizer steps, where
 several loops step it, or where the loop has no name for the optimizer.
 

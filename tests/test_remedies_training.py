@@ -66,7 +66,7 @@ def test_a_schedule_takes_as_long_as_the_loop(
     [
         ("import itertools", "for _ in itertools.count():"),
         ("EPOCHS = 1", "for _ in range(EPOCHS):"),
-        ("EPOCHS = 9", "for _ in range(EPOCHS):"),
+        ("EPOCHS = 4", "for _ in range(EPOCHS):"),
         ("def ask():\n    return int(input())", "for _ in range(ask()):"),
         ("loss = torch.ones(1)", "while loss.item() > 0.1:"),
         ("names = open('names')", "for name in names:"),

@@ -6,9 +6,10 @@ on, along a cosine or a line, takes from short runs what they need to get there.
 
 from __future__ import annotations
 
+import math
 import re
 
-FEW = 10
+FEW = 5
 """With fewer turns a network still learns when the last quarter begins: its rate is left alone."""
 _MULTI_STEP = "{torch.optim.lr_scheduler.MultiStepLR}"
 _BINDS_TIGHTLY = re.compile(r"[\w.]+(?:\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])?")
@@ -29,6 +30,6 @@ def late_drop(scheduler: str, optimizer: str, turns: str) -> str:
 def _three_quarters(turns: str) -> str:
     """Code for three quarters of the turns: at least one, for a milestone of 0 comes at once."""
     if turns.isdecimal():
-        return str(int(turns) * 3 // 4)
+        return str(math.ceil(int(turns) * 3 / 4))
     whole = turns if _BINDS_TIGHTLY.fullmatch(turns) else f"({turns})"
     return f"{whole} * 3 // 4 or 1"
