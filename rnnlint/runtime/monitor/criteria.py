@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from rnnlint.runtime.monitor.failures import Failures
-from rnnlint.runtime.monitor.unwatched import Watching
+from rnnlint.runtime.monitor.unwatched import Watching, uncompiled
 
 _NAMES = {nn.CrossEntropyLoss: "cross_entropy", nn.NLLLoss: "nll_loss"}
 
@@ -44,7 +43,7 @@ class CriterionWatch(Watching):
         """Hear no more."""
         self._handle.remove()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def after(self, criterion: nn.Module, args: Any, loss: Any) -> None:
         """Hear one loss; the forward hook of the criterion."""
         try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from rnnlint.runtime.monitor.gates import saturation
 from rnnlint.runtime.monitor.lookups import Lookups
 from rnnlint.runtime.monitor.over_time import Call, over_time
 from rnnlint.runtime.monitor.padding import Extent
-from rnnlint.runtime.monitor.unwatched import Watching
+from rnnlint.runtime.monitor.unwatched import Watching, uncompiled
 
 Recurrent: TypeAlias = nn.RNNBase | nn.RNNCellBase
 
@@ -27,20 +26,15 @@ _CALLS = 512
 _OUTSIDE = -1
 """The number of the backward pass that is going on, where none is."""
 
-_Hook = TypeVar("_Hook", bound=Callable[..., Any])
-
-
-def _uncompiled(hook: _Hook) -> _Hook:
-    """Have ``torch.compile`` pass over a hook that only tests whether a step is sampled.
-
-    To pass over all that it calls takes two microseconds of each call, and is done there.
-    """
-    skipped: _Hook = torch.compiler.disable(hook, recursive=False)  # type: ignore[no-untyped-call]
-    return skipped
+_compiling = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", None)
+"""Tells whether who calls this was called by compiled code; None where PyTorch does not tell."""
 
 
 class LayerWatch(Watching):
-    """Watches one layer.  Its hooks stay for good and look only while :attr:`sampling` is set.
+    """Watches one layer, while :attr:`sampling` is set.
+
+    Its hooks are there only then: a call with hooks takes longer, even if these do nothing.  Under
+    ``torch.compile``, which compiles anew for them, they stay.
 
     What the layer computes is not changed by them, but for this: features that need no gradient
     ask for one in sampled steps, so that there is dLoss/dx.
@@ -55,7 +49,9 @@ class LayerWatch(Watching):
     def __init__(self, name: str, layer: Recurrent, lookups: Lookups, failures: Failures) -> None:
         self.name = name
         self.layer = layer
-        self.sampling = False
+        self._sampling = False
+        self._stays = False
+        self._handles: list[RemovableHandle] = []
         self._lookups = lookups
         self._failures = failures
         self._calls: list[Call] = []
@@ -63,25 +59,47 @@ class LayerWatch(Watching):
         self._earlier: list[weakref.ref[Tensor]] = []
         self._states: list[weakref.ref[Tensor]] = []
         self._gradients: list[RemovableHandle] = []
-        self._handles = [
-            layer.register_forward_pre_hook(self.hook("before"), with_kwargs=True),
-            layer.register_forward_hook(self.hook("after"), with_kwargs=True),
-        ]
+
+    @property
+    def sampling(self) -> bool:
+        """Whether the layer is looked at."""
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, sampling: bool) -> None:
+        self._sampling = sampling
+        if sampling and not self._handles:
+            self._handles = [
+                self.layer.register_forward_pre_hook(self.hook("before"), with_kwargs=True),
+                self.layer.register_forward_hook(self.hook("after"), with_kwargs=True),
+            ]
+        elif not sampling and not self._stays:
+            self._take_hooks_away()
 
     def close(self) -> None:
-        """Take the hooks away."""
-        for handle in [*self._handles, *self._gradients]:
-            handle.remove()
+        """Look no more."""
+        self._take_hooks_away()
+        self._forget_gradients()
 
-    @_uncompiled
+    def _take_hooks_away(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    @uncompiled
     def before(self, layer: nn.Module, args: Any, kwargs: Any) -> Any:
         """Let a call begin; the forward pre-hook of the layer."""
-        return self._enter(args, kwargs) if self.sampling else None
+        if not self._sampling:
+            return None
+        if not self._stays:
+            # Called here, where compiled code passes over it.
+            self._stays = _compiling is None or _compiling() is not None
+        return self._enter(args, kwargs)
 
-    @_uncompiled
+    @uncompiled
     def after(self, layer: nn.Module, args: Any, kwargs: Any, made: Any) -> None:
         """Let a call end; the forward hook of the layer."""
-        if self.sampling:
+        if self._sampling:
             self._leave(args, kwargs, made)
 
     @property

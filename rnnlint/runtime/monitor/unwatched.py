@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def uncompiled(hook: _Method) -> _Method:
+    """Have ``torch.compile`` pass over a hook, which it cannot look into.
+
+    What it calls may be compiled yet; to pass over that, too, takes longer than a hook may.
+    """
+    skipped: _Method = torch.compiler.disable(hook, recursive=False)  # type: ignore[no-untyped-call]
+    return skipped
 
 
 class Unwatched:
