@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,10 +160,11 @@ def test_the_readme_shows_what_it_says(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0
-    # Losses differ from machine to machine in their last digits.
-    shown = block.partition("\n\n")[2].rstrip()
-    assert shown
-    assert shown in done.stderr
+    # How many steps are sampled depends on what the machine has to do, and shares on the sample.
+    shown, said = (re.sub(r"\d+%", "N%", words) for words in (block, done.stderr))
+    reason = shown.partition("\n\n")[2].rstrip()
+    assert reason.startswith("1. RNN101")
+    assert reason in said
 
 
 # --- where it ends ---------------------------------------------------------------------
@@ -272,8 +274,11 @@ def test_an_interpreter_without_torch_is_named(tmp_path: Path) -> None:
     python = str(tmp_path / "bare" / "bin" / "python")
     done = observed(tmp_path, "--python", python, "train.py")
     assert done.code == 2
-    assert f"'{python}' cannot observe: ModuleNotFoundError: No module named 'torch'" in done.err
-    assert "pip install 'rnnlint[runtime]'" in done.err
+    # One line, which says who, what, and what to do.
+    (said,) = done.err.splitlines()
+    assert said.startswith(f"error: '{python}' cannot observe: ")
+    assert "needs PyTorch" in said
+    assert said.endswith("pip install 'rnnlint[runtime]'")
 
 
 def test_a_killed_script_is_no_diagnosis(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 
 import msgspec
 
@@ -26,13 +27,15 @@ sys.modules["rnnlint"] = package = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
 from rnnlint.runtime.observing.__main__ import main
 """
-_OBSERVE = (
-    _BORROWED
-    + """\
+_OBSERVE = f"""\
+import sys
+try:
+{indent(_BORROWED, "    ")}
+except ImportError:
+    sys.exit(1)  # the reason is asked for
 sys.path.insert(0, "")
 main()
 """
-)
 
 
 class CannotObserveError(Exception):
@@ -112,8 +115,8 @@ def _why_not(interpreter: str, code: int) -> str:
         [interpreter, "-c", _BORROWED, str(_PACKAGE)], capture_output=True, text=True, check=False
     )
     if tried.returncode:
-        last = (tried.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
-        return f"'{interpreter}' cannot observe: {last}; run: pip install 'rnnlint[runtime]'"
+        last = (tried.stderr.strip().splitlines() or ["rnnlint.runtime cannot be imported"])[-1]
+        return f"'{interpreter}' cannot observe: {last}"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return (
         f"the script ended with {how} before anything could be written down: it may have been "

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -52,7 +53,7 @@ def main() -> None:
     exits: Any = os
     exits._exit = _leaving(leave, write)
     session.begin()
-    ended, code, error = _outcome(options)
+    ended, code, error = _outcome(options, session)
     exits._exit = leave
     write(ended, code, f"{type(error).__name__}: {error}" if error is not None else "")
     if error is not None:
@@ -62,10 +63,12 @@ def main() -> None:
     sys.exit(code)
 
 
-def _outcome(options: argparse.Namespace) -> tuple[str, int, BaseException | None]:
+def _outcome(
+    options: argparse.Namespace, session: Session
+) -> tuple[str, int, BaseException | None]:
     """How the script ended, its exit code, and what it raised."""
     try:
-        _run(options)
+        _run(options, session)
     except BudgetReached:
         return "budget", 0, None
     except KeyboardInterrupt:
@@ -91,10 +94,21 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(options: argparse.Namespace) -> None:
+def _remember_main(name: str, session: Session) -> None:
+    """Tell of the file of a module, which is no longer among the modules once it has run."""
+    with suppress(ImportError, ValueError):  # runpy says better what is wrong
+        spec = find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = find_spec(f"{name}.__main__")
+        if spec is not None and spec.origin is not None:
+            session.main_file = os.path.realpath(spec.origin)
+
+
+def _run(options: argparse.Namespace, session: Session) -> None:
     sys.argv = [options.script, *options.arguments]
     if options.module:
         sys.path[0] = os.getcwd()
+        _remember_main(options.script, session)
         runpy.run_module(options.script, run_name="__main__", alter_sys=True)
         return
     sys.path[0] = str(Path(options.script).resolve().parent)

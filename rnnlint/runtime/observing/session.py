@@ -95,6 +95,8 @@ class Session:
         self._examining = False
         self._surprises: dict[str, str] = {}
         self._scaled: tuple[Tensor, Tensor] | None = None
+        self.main_file = ""
+        """The file of the module that is run, where that is not among the modules."""
         self.monitor = Monitor()
 
     def begin(self) -> None:
@@ -172,7 +174,7 @@ class Session:
             "looked": self._clearing.looked,
             "accumulated": self._clearing.accumulated,
             "broadcast": self._broadcast,
-            "files": their_files(),
+            "files": sorted({*their_files(), *filter(None, [self.main_file])}),
             "surprises": [f"{place} ({said})" for place, said in self._surprises.items()],
             **self._examined,
         }
