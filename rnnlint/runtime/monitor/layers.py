@@ -16,7 +16,7 @@ from rnnlint.runtime.monitor.gates import saturation
 from rnnlint.runtime.monitor.lookups import Lookups
 from rnnlint.runtime.monitor.over_time import Call, over_time
 from rnnlint.runtime.monitor.padding import Extent
-from rnnlint.runtime.monitor.unwatched import Watching, uncompiled
+from rnnlint.runtime.monitor.unwatched import Sampled, uncompiled
 
 Recurrent: TypeAlias = nn.RNNBase | nn.RNNCellBase
 
@@ -26,15 +26,9 @@ _CALLS = 512
 _OUTSIDE = -1
 """The number of the backward pass that is going on, where none is."""
 
-_compiling = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", None)
-"""Tells whether who calls this was called by compiled code; None where PyTorch does not tell."""
 
-
-class LayerWatch(Watching):
+class LayerWatch(Sampled):
     """Watches one layer, while :attr:`sampling` is set.
-
-    Its hooks are there only then: a call with hooks takes longer, even if these do nothing.  Under
-    ``torch.compile``, which compiles anew for them, they stay.
 
     What the layer computes is not changed by them, but for this: features that need no gradient
     ask for one in sampled steps, so that there is dLoss/dx.
@@ -49,9 +43,7 @@ class LayerWatch(Watching):
     def __init__(self, name: str, layer: Recurrent, lookups: Lookups, failures: Failures) -> None:
         self.name = name
         self.layer = layer
-        self._sampling = False
-        self._stays = False
-        self._handles: list[RemovableHandle] = []
+        super().__init__()
         self._lookups = lookups
         self._failures = failures
         self._calls: list[Call] = []
@@ -60,46 +52,26 @@ class LayerWatch(Watching):
         self._states: list[weakref.ref[Tensor]] = []
         self._gradients: list[RemovableHandle] = []
 
-    @property
-    def sampling(self) -> bool:
-        """Whether the layer is looked at."""
-        return self._sampling
-
-    @sampling.setter
-    def sampling(self, sampling: bool) -> None:
-        self._sampling = sampling
-        if sampling and not self._handles:
-            self._handles = [
-                self.layer.register_forward_pre_hook(self.hook("before"), with_kwargs=True),
-                self.layer.register_forward_hook(self.hook("after"), with_kwargs=True),
-            ]
-        elif not sampling and not self._stays:
-            self._take_hooks_away()
-
     def close(self) -> None:
         """Look no more."""
-        self._take_hooks_away()
+        super().close()
         self._forget_gradients()
 
-    def _take_hooks_away(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+    def _lay_hooks(self) -> list[RemovableHandle]:
+        return [
+            self.layer.register_forward_pre_hook(self.hook("before"), with_kwargs=True),
+            self.layer.register_forward_hook(self.hook("after"), with_kwargs=True),
+        ]
 
     @uncompiled
     def before(self, layer: nn.Module, args: Any, kwargs: Any) -> Any:
         """Let a call begin; the forward pre-hook of the layer."""
-        if not self._sampling:
-            return None
-        if not self._stays:
-            # Called here, where compiled code passes over it.
-            self._stays = _compiling is None or _compiling() is not None
-        return self._enter(args, kwargs)
+        return self._enter(args, kwargs) if self._looks() else None
 
     @uncompiled
     def after(self, layer: nn.Module, args: Any, kwargs: Any, made: Any) -> None:
         """Let a call end; the forward hook of the layer."""
-        if self._sampling:
+        if self._looks():
             self._leave(args, kwargs, made)
 
     @property

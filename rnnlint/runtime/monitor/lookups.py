@@ -6,24 +6,38 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from rnnlint.runtime.monitor.failures import Failures
-from rnnlint.runtime.monitor.unwatched import Watching
+from rnnlint.runtime.monitor.unwatched import Sampled, uncompiled
 
 _KEPT = 8
 
 
-class Lookups(Watching):
-    """Remembers ids of the embeddings whose forward hook it is, while :attr:`sampling` is set."""
+class Lookups(Sampled):
+    """Remembers the ids that embeddings look up while :attr:`sampling` is set."""
 
     def __init__(self, failures: Failures) -> None:
-        self.sampling = False
+        super().__init__()
+        self._embeddings: list[torch.nn.Embedding] = []
         self._failures = failures
         self._ids: list[tuple[Tensor, int | None]] = []
 
+    def watch(self, embedding: torch.nn.Embedding) -> None:
+        """Look at one more embedding."""
+        self._embeddings.append(embedding)
+        if self._handles:
+            self._handles.append(embedding.register_forward_hook(self.hook("after")))
+        elif self._sampling:
+            self._handles = self._lay_hooks()
+
+    def _lay_hooks(self) -> list[RemovableHandle]:
+        return [each.register_forward_hook(self.hook("after")) for each in self._embeddings]
+
+    @uncompiled
     def after(self, module: torch.nn.Module, args: Any, output: Any) -> None:
-        """Remember what was looked up."""
-        if self.sampling:
+        """Remember what was looked up; the forward hook of every embedding."""
+        if self._looks():
             self._remember(module, args)
 
     def clear(self) -> None:

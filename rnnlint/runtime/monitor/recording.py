@@ -141,11 +141,9 @@ class Recorder:
     def heard(self, loss: Tensor | float) -> None:
         """A loss was taken, for the step that comes."""
         if isinstance(loss, Tensor):
-            loss = loss.detach()
-            if loss.numel() != 1:
-                loss = loss.mean()
-            if loss.device.type == "cpu":
-                loss = float(loss)
+            loss = loss.detach() if loss.numel() == 1 else loss.detach().mean()
+            if loss.is_cpu:
+                loss = loss.item()
         if isinstance(loss, (int, float)) and not math.isfinite(loss):
             self._not_finite(self.history.steps)
         self._loss = self._loss + loss

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -41,6 +42,55 @@ class Watching:
     def hook(self, name: str) -> Hook:
         """The method of this name, to be registered with a module."""
         return Hook(self, name)
+
+
+_compiling = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", None)
+"""Tells whether who calls this was called by compiled code; None where PyTorch does not tell."""
+
+
+class Sampled(Watching):
+    """Has hooks while a step is sampled.
+
+    A call with hooks takes longer, even if these do nothing.  Under ``torch.compile``, which
+    compiles anew for them, they stay, and look only while :attr:`sampling` is set.
+    """
+
+    def __init__(self) -> None:
+        self._sampling = False
+        self._stays = False
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def sampling(self) -> bool:
+        """Whether a step is sampled."""
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, sampling: bool) -> None:
+        self._sampling = sampling
+        if sampling and not self._handles:
+            self._handles = self._lay_hooks()
+        elif not sampling and not self._stays:
+            self._take_hooks_away()
+
+    def close(self) -> None:
+        """Take the hooks away."""
+        self._take_hooks_away()
+
+    def _lay_hooks(self) -> list[RemovableHandle]:
+        raise NotImplementedError
+
+    def _take_hooks_away(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    @uncompiled
+    def _looks(self) -> bool:
+        """Whether a hook is to look."""
+        if self._sampling and not self._stays:
+            self._stays = _compiling is None or _compiling() is not None
+        return self._sampling
 
 
 class Hook:

@@ -105,6 +105,7 @@ class Monitor:
         model = unwrapped(model) if isinstance(model, nn.Module) else model
         self._recorder = Recorder(model, first, Clock(every, overhead))
         self._resources = ExitStack()
+        self._resources.callback(self._recorder.lookups.close)
         self._resources.enter_context(listening(self._recorder.clipped))
         try:
             if model is not None:
@@ -152,8 +153,7 @@ class Monitor:
 
         A model's own embeddings are watched already.
         """
-        handle = embedding.register_forward_hook(self._recorder.lookups.hook("after"))
-        self._resources.callback(handle.remove)
+        self._recorder.lookups.watch(embedding)
 
     def follow(self, optimizer: Optimizer) -> None:
         """Count the steps of one more optimizer.
