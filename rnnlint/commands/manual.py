@@ -17,6 +17,7 @@ ENVIRONMENT: Section = (
     "Environment",
     (
         ("RNNLINT_OUTPUT_FORMAT", "The --output-format where none is given."),
+        ("RNNLINT_MONITOR", "Set to 1, Lightning's trainers watch their runs."),
         ("RNNLINT_TRACEBACK", "Set, it has a fault of rnnlint shown with its traceback."),
         ("NO_COLOR, FORCE_COLOR", "Set, text is never coloured, or always."),
         ("COLUMNS", "The width of the report, 40 to 120."),
