@@ -88,7 +88,7 @@ class Monitor:
         criterion: nn.Module | None = None,
         every: int = 50,
         first: int = 5,
-        overhead: float = 0.01,
+        overhead: float = 0.005,
         thresholds: Thresholds | None = None,
     ) -> None:
         if every < 1 or first < 0:
