@@ -6,6 +6,9 @@ import statistics
 
 import msgspec
 
+_FIRST = 5
+"""How many steps a run begins with that are all sampled."""
+
 Place = tuple[str, int]
 """An absolute path, and a row from 1."""
 
@@ -161,9 +164,13 @@ class Watched(msgspec.Struct, frozen=True):
 
     @property
     def early_to_late(self) -> float | None:
-        """How much of the gradient reached the first steps, in the later half of the run."""
-        late = self.samples[len(self.samples) // 2 :]
-        ratios = [sample.early_to_late for sample in late if sample.early_to_late is not None]
+        """How much of the gradient reached the first steps when training began.
+
+        What an initialisation does shows before training has changed it, and the first steps are
+        sampled whatever the machine is busy with.
+        """
+        first = self.samples[:_FIRST]
+        ratios = [sample.early_to_late for sample in first if sample.early_to_late is not None]
         return statistics.median(ratios) if ratios else None
 
 

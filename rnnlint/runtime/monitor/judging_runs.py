@@ -259,6 +259,7 @@ def _not_falling(history: History, thresholds: Thresholds) -> Iterator[Observati
             "learnt at all",
             found.of_tenths,
             thresholds.falling,
+            codes=("RNN401", "RNN402", "RNN403", "RNN501", "RNN502"),
         )
 
 
