@@ -135,6 +135,14 @@ def test_what_clears_gradients_by_hand_clears_them(tmp_path: Path) -> None:
     assert (run["looked"], run["accumulated"], run["history"]["steps"]) == (3, 0, 4)
 
 
+def test_a_range_test_is_none_of_the_script_s_steps(tmp_path: Path) -> None:
+    stateless = "Net.forward = lambda net, x: net.out(net.lstm(net.embedding(x))[0][:, -1])\n"
+    run = counted(stateless + LOOP, tmp_path, "--range-test").found["run"]
+    assert run["range_test"]["rates"]
+    assert (run["history"]["steps"], run["history"]["clip_calls"]) == (6, 6)
+    assert len(run["history"]["losses"]["values"]) == 6
+
+
 def test_gradients_that_are_never_cleared_are_a_reason(tmp_path: Path) -> None:
     loop = (
         "for number in range(5):\n    F.cross_entropy(net(x), y).backward()\n    optimizer.step()\n"

@@ -123,7 +123,6 @@ def _range_test(batch: Batch, rate: float) -> dict[str, Any]:
             optimizer.zero_grad()
             loss = batch.measured(model(*batch.args, **batch.kwargs), batch.target)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             rates.append(lr)
             losses.append(float(loss.detach()))

@@ -238,6 +238,8 @@ class Session:
         return self._after(original, "an optimizer", self._optimizer_built)
 
     def _optimizer_built(self, optimizer: Optimizer) -> None:
+        if self._examining:
+            return  # that of the range test is none of the script's
         self.monitor.follow(optimizer)
         self._clearing.follow(optimizer)
         # After the monitor's, which counts.
@@ -383,9 +385,11 @@ class Session:
             return
         self._examining = True
         try:
-            self._examined = examine(
-                self._batch, probes=self._probes, range_test=self._range_test,
-                rate=self.monitor.history.first_rates,
-            )  # fmt: skip
+            rate = self.monitor.history.first_rates
+            # One after the other, so that what the first found stays where the second fails.
+            for probes, range_test in ((self._probes, False), (False, self._range_test)):
+                self._examined |= examine(
+                    self._batch, probes=probes, range_test=range_test, rate=rate
+                )
         finally:
             self._examining = False
