@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from rnnlint.runtime.monitor.unwatched import Hook
+
 _HOOKS = "_hooks"
-_OURS = "rnnlint.runtime."
 
 
 class Copies:
@@ -43,7 +44,7 @@ def _reduced(module: Any) -> Any:
         for name, hooks in state.items()
         if name.endswith(_HOOKS)
         for key, hook in hooks.items()
-        if type(getattr(hook, "__self__", None)).__module__.startswith(_OURS)
+        if isinstance(hook, Hook)
     }
     bare = {
         name: _without(value, ours) if _HOOKS in name and isinstance(value, dict) else value
