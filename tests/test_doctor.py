@@ -193,7 +193,7 @@ def test_a_run_confirms_dismisses_or_says_nothing(
 
 
 def diagnosed(seen: Run, *findings: Diagnostic) -> Diagnosis:
-    return diagnose(("train.py",), seen, findings, {}, CWD)
+    return diagnose(("train.py",), seen, findings, CWD)
 
 
 def codes(kept: Sequence[Judged | Observation]) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trained import TAGGER, TAGGING
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -19,32 +20,7 @@ pathlib.Path(__file__).with_suffix(".executed").write_text("this module ran")
 os._exit(87)
 """
 
-MODEL = """\
-from torch import nn
-
-
-class Tagger(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(8, 16, num_layers=1, dropout=0.5)
-
-    def forward(self, x):
-        return self.lstm(x)[0]
-"""
-
-TRAIN = """\
-from model import Tagger
-import acme.plots
-import torch
-
-model = Tagger()
-optimizer = torch.optim.Adam(model.parameters())
-for x, y in []:
-    optimizer.zero_grad()
-    loss = torch.nn.functional.mse_loss(model(x), y)
-    loss.backward()
-    optimizer.step()
-"""
+TRAIN = "import acme.plots\n" + TAGGING
 
 # Names that an analyser, or one of its workers, might import from where it stands.
 SHADOWING = ("libcst", "msgspec", "click", "queue", "random", "rules")
@@ -55,7 +31,7 @@ def project(tmp_path: Path) -> Path:
     """A training project in which every module ends the process that executes it."""
     (tmp_path / "acme").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "acme"\n')
-    (tmp_path / "model.py").write_text(MODEL + HOSTILE)
+    (tmp_path / "model.py").write_text(TAGGER + HOSTILE)
     (tmp_path / "train.py").write_text(TRAIN + HOSTILE)
     for name in ("setup", "conftest", "sitecustomize", *SHADOWING):
         (tmp_path / f"{name}.py").write_text(HOSTILE)

@@ -12,14 +12,13 @@ import click
 import msgspec
 
 from rnnlint import engine
-from rnnlint.commands.output import FAILURE, fail, write, write_file
+from rnnlint.commands.output import fail, write, write_file
 from rnnlint.doctor import page, structured, text
 from rnnlint.doctor.diagnosing import Diagnosis, diagnose
 from rnnlint.doctor.evidence import Run
 from rnnlint.doctor.running import Budget, CannotObserveError, observe
 from rnnlint.terminal import style_for
 
-FORMATS = ("text", "json", "html")
 _UNNAMED = {"json": "rnnlint-doctor.json", "html": "rnnlint-doctor.html"}
 
 
@@ -51,7 +50,7 @@ def _diagnosis(command: Sequence[str], budget: Budget, run: Run) -> Diagnosis:
     shown = tuple(os.path.relpath(path, cwd) for path in files)
     outcome = engine.check(engine.Request(paths=shown, cwd=str(cwd)))
     typed = ("-m", *command) if budget.module else command
-    return diagnose(typed, run, outcome.diagnostics, outcome.excerpts, cwd)
+    return diagnose(typed, run, outcome.diagnostics, cwd)
 
 
 def _write(diagnosis: Diagnosis, wanted: Wanted) -> None:
@@ -69,6 +68,3 @@ def _write(diagnosis: Diagnosis, wanted: Wanted) -> None:
     }[wanted.output_format]()
     write_file(output_file, written)
     click.echo(f"The diagnosis of {shlex.join(diagnosis.command)} is in {output_file}.", err=True)
-
-
-__all__ = ["FAILURE", "FORMATS", "Wanted", "doctor"]

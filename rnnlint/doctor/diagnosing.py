@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,6 @@ class Diagnosis(msgspec.Struct, frozen=True):
     suspicions: tuple[Judged, ...] = ()
     dismissed: tuple[Judged, ...] = ()
     advice: tuple[Judged | Observation, ...] = ()
-    excerpts: Mapping[str, Mapping[int, str]] = {}
 
     @property
     def passed(self) -> bool:
@@ -52,7 +51,6 @@ def diagnose(
     command: Sequence[str],
     run: Run,
     diagnostics: Iterable[Diagnostic],
-    excerpts: Mapping[str, Mapping[int, str]],
     cwd: Path,
 ) -> Diagnosis:
     """Judge each finding by the run, and find a place for what only the run shows.
@@ -61,7 +59,6 @@ def diagnose(
         command: the script and its arguments.
         run: what was seen.
         diagnostics: what was read in the files that were run, likeliest first.
-        excerpts: lines of these files.
         cwd: the folder that the paths of diagnostics are relative to.
     """
     watched = [
@@ -92,7 +89,6 @@ def diagnose(
             *(each for each in (*confirmed, *unseen) if each.level is Level.ADVICE),
             *(seen for seen in alone if seen.level not in _HARMFUL),
         ),
-        excerpts=excerpts,
     )
 
 

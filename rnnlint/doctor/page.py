@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rnnlint import __version__
 from rnnlint.doctor.diagnosing import Diagnosis, Judged
 from rnnlint.doctor.evidence import Observation, Run
 from rnnlint.doctor.plots import Series, plot
 from rnnlint.doctor.text import repair_of, summary, title_of
-from rnnlint.reporting.html import POLICY, asset
+from rnnlint.reporting.html import document
 from rnnlint.reporting.html.elements import element, text
 from rnnlint.reporting.layout import sentence
 from rnnlint.reporting.report import place
@@ -17,22 +16,13 @@ from rnnlint.reporting.report import place
 
 def render(diagnosis: Diagnosis) -> str:
     """Render a diagnosis as a page."""
-    head = element(
-        "head",
-        '<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        f'<meta name="generator" content="rnnlint {__version__}">',
-        element("title", "rnnlint doctor: why training fails"),
-        element("style", asset("style.css")),
-    )
     header = element(
         "header",
         element("h1", "Why training fails"),
         element("p", text(summary(diagnosis)), class_="counts"),
     )
-    body = element("body", header, element("main", *_sections(diagnosis)))
-    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
+    main = element("main", *_sections(diagnosis))
+    return document("rnnlint doctor: why training fails", header, main)
 
 
 def _sections(diagnosis: Diagnosis) -> Iterator[str]:

@@ -22,33 +22,42 @@ from rnnlint.reporting.style import Style
 _SHOWN_FLOWS = 3
 """The training loops that are drawn without being asked for."""
 _ENDLESS = 1 << 30
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """A page that is told to load nothing cannot be made to by what it shows."""
 
 
 def render(report: Report, style: Style) -> str:
     """Render `report` as a page; `style` has no say."""
+    return document(
+        "rnnlint: why training may fail",
+        element("a", "To the findings", class_="skip", href="#findings"),
+        _header(report),
+        element("main", *_sections(report)),
+        element("script", _asset("script.js")),
+    )
+
+
+def document(title: str, *body: str) -> str:
+    """A page that has all it needs inside.
+
+    Args:
+        title: its title.
+        body: what stands in it, as HTML.
+    """
     head = element(
         "head",
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         f'<meta name="generator" content="rnnlint {__version__}">',
-        element("title", "rnnlint: why training may fail"),
-        element("style", asset("style.css")),
+        element("title", text(title)),
+        element("style", _asset("style.css")),
     )
-    body = element(
-        "body",
-        element("a", "To the findings", class_="skip", href="#findings"),
-        _header(report),
-        element("main", *_sections(report)),
-        element("script", asset("script.js")),
-    )
-    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
+    whole = element("html", head, element("body", *body), lang="en")
+    return f"<!DOCTYPE html>\n{whole}\n"
 
 
-def asset(name: str) -> str:
-    """The text of a file that pages have inside them: their style, or their script."""
+def _asset(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 

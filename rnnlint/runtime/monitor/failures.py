@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 
 class MonitorWarning(UserWarning):
@@ -26,6 +25,3 @@ class Failures:
             MonitorWarning,
             stacklevel=3,
         )
-
-
-Tell = Callable[[str, Exception], None]

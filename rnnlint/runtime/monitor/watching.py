@@ -19,7 +19,7 @@ from rnnlint.runtime.monitor.records import History
 from rnnlint.runtime.monitor.reports import RunReport
 from rnnlint.runtime.monitor.thresholds import Thresholds
 from rnnlint.runtime.monitor.unwatched import Unwatched
-from rnnlint.runtime.monitor.wrapping import unwrapped
+from rnnlint.runtime.unwrapping import unwrapped
 
 _STATE = "history"
 _METRICS = (

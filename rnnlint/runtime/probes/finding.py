@@ -13,6 +13,7 @@ from rnnlint.runtime.probes.preserving import preserved
 from rnnlint.runtime.probes.results import ProbeResult
 from rnnlint.runtime.probes.sample import Loss, NotApplicable, Options
 from rnnlint.runtime.probes.subject import Subject
+from rnnlint.runtime.unwrapping import unwrapped
 
 CODES: dict[str, tuple[str, ...]] = {
     "batch_order": ("RNN104", "RNN105", "RNN112", "RNN509"),
@@ -106,8 +107,5 @@ def checked_model(model: Any) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model is an nn.Module, and this is a {type(model).__name__}")
-    inner = getattr(model, "_orig_mod", model)
-    if isinstance(inner, nn.parallel.DistributedDataParallel):
-        # Its reducer waits for gradients of all parameters after each forward pass.
-        inner = inner.module
-    return inner if isinstance(inner, nn.Module) else model
+    # The reducer of DistributedDataParallel waits for gradients of all after each forward pass.
+    return unwrapped(model)
