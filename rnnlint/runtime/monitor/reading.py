@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -61,9 +62,8 @@ def _read_together(tensors: list[Tensor]) -> list[Any]:
         places = [place for place, tensor in enumerate(tensors) if tensor.device == device]
         # MPS has no double precision, and a count of steps fits into single.
         flat = [tensors[place].detach().reshape(-1).float() for place in places]
-        values = torch.cat(flat).tolist()
+        values = iter(torch.cat(flat).tolist())
         for place, part in zip(places, flat, strict=True):
-            size = part.numel()
-            read[place] = values[:size] if tensors[place].dim() else values[0]
-            values = values[size:]
+            mine = list(islice(values, part.numel()))
+            read[place] = mine if tensors[place].dim() else mine[0]
     return read

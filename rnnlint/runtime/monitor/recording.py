@@ -118,6 +118,9 @@ class Recorder:
 
         if numbers:
             self._unread.add(keep, numbers)
+        if len(self._unread) > _UNREAD_KEPT:
+            # However many losses there are before a step, if that ever comes.
+            self._unread.read()
 
     def clipped(self, norm: Tensor | float | None, bound: float) -> None:
         """Gradients were clipped: the norm before, None where only values are bounded."""

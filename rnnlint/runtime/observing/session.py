@@ -354,8 +354,8 @@ class Session:
             raise BudgetReached
 
     def _step_count(self, optimizer: Optimizer) -> int:
-        """Of the optimizer that trains what is recurrent, or of any, where nothing is."""
-        return self.monitor.history.steps if self._layers else self._clearing.steps(optimizer)
+        """Of the optimizer that trains what is recurrent, or of any, while that makes none."""
+        return self.monitor.history.steps or self._clearing.steps(optimizer)
 
     def _step_done(self, optimizer: Optimizer) -> None:
         self._happened("step")
