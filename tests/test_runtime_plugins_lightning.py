@@ -365,6 +365,8 @@ def test_the_other_package_trains_with_it(
 
     monkeypatch.setenv("RNNLINT_MONITOR", "1")
     callbacks = callbacks_of("pytorch_lightning")
+    # Where rnnlint is installed, the trainer has the same from its entry point, and not twice.
+    monkeypatch.delenv("RNNLINT_MONITOR")
     logger = other.loggers.CSVLogger(tmp_path)
     trainer = other.Trainer(
         **QUIET, max_epochs=1, callbacks=callbacks, logger=logger, enable_checkpointing=False
